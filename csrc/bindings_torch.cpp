@@ -1,0 +1,12 @@
+// steadyview._C: tensors in and out. Calls each room's register function, and nothing else.
+#include <pybind11/pybind11.h>
+
+PYBIND11_MODULE(_C, module) {
+  module.doc() = "Tensor kernels of steadyview";
+  module.attr("torch_version") = STEADYVIEW_TORCH_VERSION;
+#ifdef STEADYVIEW_HAS_CUDA
+  module.attr("has_cuda") = true;
+#else
+  module.attr("has_cuda") = false;
+#endif
+}

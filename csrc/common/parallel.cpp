@@ -1,0 +1,135 @@
+#include "common/parallel.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <vector>
+
+namespace steadyview {
+namespace {
+
+// One loop in flight: chunks are handed out by a counter.
+struct Loop {
+  int64_t begin, end, grain;
+  const std::function<void(int64_t, int64_t)>* body;
+  std::atomic<int64_t> next{0};
+  std::exception_ptr error;
+  std::mutex error_mutex;
+
+  void work() {
+    for (;;) {
+      const int64_t first = begin + next.fetch_add(1) * grain;
+      if (first >= end) return;
+      try {
+        (*body)(first, std::min(first + grain, end));
+      } catch (...) {
+        std::lock_guard lock(error_mutex);
+        if (!error) error = std::current_exception();
+        next.store((end - begin) / grain + 1);
+      }
+    }
+  }
+};
+
+class Pool {
+ public:
+  static Pool& get() {
+    static Pool* pool = new Pool;  // never destroyed: its threads may outlive static destructors
+    return *pool;
+  }
+
+  void run(Loop& loop) {
+    std::unique_lock owner(owner_, std::defer_lock);
+    const int64_t chunks = (loop.end - loop.begin + loop.grain - 1) / loop.grain;
+    const int helpers = static_cast<int>(std::min<int64_t>(num_threads(), chunks)) - 1;
+    if (inside_ || helpers <= 0 || !owner.try_lock()) {
+      loop.work();
+    } else {
+      {
+        std::lock_guard lock(mutex_);
+        while (static_cast<int>(threads_) < helpers) start_thread();
+        loop_ = &loop;
+        wanted_ = helpers;
+        ++generation_;
+      }
+      wake_.notify_all();
+      inside_ = true;
+      loop.work();
+      inside_ = false;
+      std::unique_lock lock(mutex_);
+      loop_ = nullptr;  // late wakers find nothing
+      done_.wait(lock, [&] { return active_ == 0; });
+    }
+    if (loop.error) std::rethrow_exception(loop.error);
+  }
+
+  // A forked child has none of the threads: it starts afresh.
+  void reset_after_fork() {
+    new (this) Pool;
+  }
+
+ private:
+  Pool() {
+    static std::once_flag once;
+    std::call_once(once, [] {
+      pthread_atfork(nullptr, nullptr, [] { Pool::get().reset_after_fork(); });
+    });
+  }
+
+  void start_thread() {
+    ++threads_;
+    std::thread([this] {
+      inside_ = true;
+      uint64_t seen = 0;
+      std::unique_lock lock(mutex_);
+      for (;;) {
+        wake_.wait(lock, [&] { return generation_ != seen; });
+        seen = generation_;
+        if (!loop_ || wanted_ == 0) continue;
+        --wanted_;
+        ++active_;
+        Loop* loop = loop_;
+        lock.unlock();
+        loop->work();
+        lock.lock();
+        if (--active_ == 0) done_.notify_one();
+      }
+    }).detach();
+  }
+
+  std::mutex owner_;  // held by the caller whose loop the threads work on
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable wake_, done_;
+  Loop* loop_ = nullptr;
+  uint64_t generation_ = 0;
+  int wanted_ = 0, active_ = 0, threads_ = 0;
+  static thread_local bool inside_;
+};
+
+thread_local bool Pool::inside_ = false;
+
+std::atomic<int> requested_threads{0};
+
+}  // namespace
+
+void set_num_threads(int count) { requested_threads = std::max(count, 0); }
+
+int num_threads() {
+  const int requested = requested_threads;
+  return requested > 0 ? requested : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+void parallel_for(int64_t begin, int64_t end, int64_t grain,
+                  const std::function<void(int64_t, int64_t)>& body) {
+  if (begin >= end) return;
+  Loop loop{.begin = begin, .end = end, .grain = std::max<int64_t>(grain, 1), .body = &body};
+  Pool::get().run(loop);
+}
+
+}  // namespace steadyview

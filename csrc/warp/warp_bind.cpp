@@ -1,0 +1,7 @@
+#include <pybind11/pybind11.h>
+
+namespace steadyview {
+
+void register_warp(pybind11::module_& module) { (void)module; }
+
+}  // namespace steadyview
