@@ -19,8 +19,8 @@ struct Loop {
   int64_t begin, end, grain;
   const std::function<void(int64_t, int64_t)>* body;
   std::atomic<int64_t> next{0};
-  std::exception_ptr error;
-  std::mutex error_mutex;
+  std::exception_ptr error{};
+  std::mutex error_mutex{};
 
   void work() {
     for (;;) {
@@ -70,16 +70,13 @@ class Pool {
   }
 
   // A forked child has none of the threads: it starts afresh.
-  void reset_after_fork() {
-    new (this) Pool;
-  }
+  void reset_after_fork() { new (this) Pool; }
 
  private:
   Pool() {
     static std::once_flag once;
-    std::call_once(once, [] {
-      pthread_atfork(nullptr, nullptr, [] { Pool::get().reset_after_fork(); });
-    });
+    std::call_once(
+        once, [] { pthread_atfork(nullptr, nullptr, [] { Pool::get().reset_after_fork(); }); });
   }
 
   void start_thread() {
@@ -122,7 +119,8 @@ void set_num_threads(int count) { requested_threads = std::max(count, 0); }
 
 int num_threads() {
   const int requested = requested_threads;
-  return requested > 0 ? requested : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  return requested > 0 ? requested
+                       : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 void parallel_for(int64_t begin, int64_t end, int64_t grain,
