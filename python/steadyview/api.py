@@ -1,0 +1,286 @@
+"""The public functions: one call from a shaky video to a steady one."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+from .methods import METHODS
+from .motion.global_motion import GlobalMotion, MotionEstimator
+from .options import StabilizeOptions
+from .path.shake import shake_removed_db
+from .path.similarity import CameraPath
+from .render.steady import steady_frames
+from .video.info import VideoInfo
+from .video.pipeline import Prefetch
+from .video.reader import VideoReader, open_video
+from .video.writer import VideoWriter, check_output
+
+__all__ = ["Progress", "StabilizationResult", "stabilize"]
+
+#: Called with the stage ("analyse" or "render"), the frames done, and how many there are (or None).
+Progress = Callable[[str, int, int | None], None]
+
+Source = str | Path | np.ndarray | Iterable[np.ndarray]
+
+
+def stabilize(
+    source: Source,
+    output: str | Path | None = None,
+    *,
+    options: StabilizeOptions | None = None,
+    motion: str | Path | GlobalMotion | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+    **given: Any,
+) -> "StabilizationResult":
+    """Stabilises a video.
+
+    Args:
+        source: a video file, a folder or glob of images, an array `(N, H, W, 3)` of uint8 RGB, or an
+            iterable of `(H, W, 3)` frames.
+        output: the video to write; None analyses only, and the result renders when asked.
+        options: all options; or give single ones (`crop_limit=0.9`, `preset="walking"`) instead.
+        motion: motion to use instead of measuring it, or the path of a motion file, which is read
+            when it exists and written after the analysis when it does not.
+        progress: called as the work goes on.
+        overwrite: replace an existing output.
+
+    Returns:
+        The paths, the measured motion, and the steady frames.
+
+    Raises:
+        InputError: the source or the motion file cannot be used.
+        OptionError: an option is unknown or out of range.
+        OutputError: the output cannot be written; nothing is left behind.
+    """
+    if options is None:
+        options = StabilizeOptions.make(**given)
+    elif given:
+        raise TypeError(f"give either options or {', '.join(given)}, not both")
+    if not isinstance(source, str | Path | np.ndarray):
+        source = np.stack(list(source)) if (source := list(source)) else np.zeros((0, 0, 0, 3))
+    if output is not None:
+        check_output(output, source=source, overwrite=overwrite)
+
+    started = time.perf_counter()
+    timings: dict[str, float] = {}
+    warnings: list[str] = []
+    measured = _motion(source, motion, progress, timings, warnings)
+    with _Timer(timings, "path"):
+        path, note = METHODS[options.method](measured, options)
+    with open_video(source) as reader:
+        info = reader.info
+    result = StabilizationResult(source, info, measured, path, options, timings, warnings, note)
+    if output is not None:
+        result.save(output, progress=progress, overwrite=overwrite)
+    timings["total"] = time.perf_counter() - started
+    return result
+
+
+def _motion(
+    source: str | Path | np.ndarray,
+    motion: str | Path | GlobalMotion | None,
+    progress: Progress | None,
+    timings: dict[str, float],
+    warnings: list[str],
+) -> GlobalMotion:
+    if isinstance(motion, GlobalMotion):
+        return motion
+    if motion is not None and Path(motion).exists():
+        return GlobalMotion.load(motion)
+    measured = analyse(source, progress, timings, warnings)
+    if motion is not None:
+        measured.save(motion)
+    return measured
+
+
+def analyse(
+    source: str | Path | np.ndarray,
+    progress: Progress | None = None,
+    timings: dict[str, float] | None = None,
+    warnings: list[str] | None = None,
+) -> GlobalMotion:
+    """Measures the global motion of a video; decoding and analysis overlap.
+
+    Args:
+        source, progress: as in `stabilize`.
+        timings: gets the seconds that "decode" and "motion" took.
+        warnings: gets the reader's warnings, such as a frame that could not be decoded.
+
+    Raises:
+        InputError: the source cannot be used.
+    """
+    busy = 0.0
+    with open_video(source) as reader, Prefetch(reader) as frames:
+        info = reader.info
+        estimator = MotionEstimator((info.width, info.height))
+        for frame in frames:
+            started = time.perf_counter()
+            estimator.add(frame.planes[0], frame.time)
+            busy += time.perf_counter() - started
+            if progress:
+                progress("analyse", frame.index + 1, info.frames)
+        started = time.perf_counter()
+        motion = estimator.finish()
+        busy += time.perf_counter() - started
+        if timings is not None:
+            timings.update(decode=frames.busy, motion=busy)
+        if warnings is not None:
+            warnings.extend(reader.warnings)
+    return motion
+
+
+@dataclass
+class StabilizationResult:
+    """A stabilised video: the paths now, the frames when asked for.
+
+    Attributes:
+        source: what was stabilised.
+        info: size, format and rate of the video.
+        motion: the measured global motion of the source.
+        path: where each output frame looks into its source frame.
+        options: all options of the run.
+        timings: seconds by stage; stages overlap, so they add up to more than "total".
+        warnings: what the reader had to skip or repair, by frame.
+        note: why less than the whole correction was applied; empty otherwise.
+        output: the file that was written.
+    """
+
+    source: str | Path | np.ndarray = field(repr=False)
+    info: VideoInfo
+    motion: GlobalMotion = field(repr=False)
+    path: CameraPath = field(repr=False)
+    options: StabilizeOptions
+    timings: dict[str, float]
+    warnings: list[str]
+    note: str = ""
+    output: Path | None = None
+
+    @property
+    def kept_mean(self) -> float:
+        """Mean part of the source's width and height that is seen."""
+        return float(self.path.kept.mean())
+
+    @property
+    def kept_min(self) -> float:
+        """Smallest part of the source's width and height that is seen in any frame."""
+        return float(self.path.kept.min())
+
+    @property
+    def shake_removed_db(self) -> float:
+        """Path energy above 1 Hz that the correction removes, in dB, by the measured motion."""
+        motion = self.motion
+        return shake_removed_db(
+            motion.similarity,
+            self.path.source_from_output,
+            motion.times,
+            motion.frame_size,
+            motion.shots,
+        )
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """The steady frames, rendered as they are asked for: uint8 RGB, `(H, W, 3)`."""
+        with open_video(self.source) as reader:
+            for frame, _ in self._steady(reader, reader):
+                yield reader.to_rgb(frame)
+
+    def _steady(self, frames: Any, reader: VideoReader, **more: Any) -> Iterator[Any]:
+        interpolation = self.options.interpolation
+        return steady_frames(frames, reader.info, self.path, interpolation=interpolation, **more)
+
+    def save(
+        self,
+        output: str | Path,
+        *,
+        progress: Progress | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Renders and encodes the steady video; decoding, warping and encoding overlap.
+
+        Raises:
+            OutputError: it cannot be written; nothing is left behind.
+        """
+        options = self.options
+        encoding = 0.0
+        with (
+            open_video(self.source) as reader,
+            VideoWriter(
+                output,
+                reader.info,
+                template=self.source,
+                codec=options.codec,
+                crf=options.crf,
+                encoder_preset=options.encoder_preset,
+                threads=options.threads,
+                overwrite=overwrite,
+            ) as writer,
+            Prefetch(reader) as decoded,
+            Prefetch(self._steady(decoded, reader, allocate=writer.frame)) as steady,
+        ):
+            done = 0
+            for frame, target in steady:
+                started = time.perf_counter()
+                writer.write(target, frame.pts)
+                encoding += time.perf_counter() - started
+                done += 1
+                if progress:
+                    progress("render", done, self.motion.frames)
+            if done < self.motion.frames:
+                raise InputError(
+                    f"{reader.info.source}: has {done} frames, the motion {self.motion.frames}"
+                )
+            started = time.perf_counter()
+        encoding += time.perf_counter() - started
+        warp = max(steady.busy - decoded.busy, 0.0)
+        self.timings["decode"] = self.timings.get("decode", 0.0) + decoded.busy
+        self.timings.update(warp=warp, encode=encoding)
+        self.warnings += [note for note in writer.notes if note not in self.warnings]
+        self.output = Path(output)
+        return self.output
+
+    def summary(self) -> dict[str, Any]:
+        """The result in plain numbers, as `steadyview stabilize --json` prints it."""
+        return {
+            "source": self.info.source,
+            "output": str(self.output) if self.output else None,
+            "frames": self.motion.frames,
+            "width": self.info.width,
+            "height": self.info.height,
+            "shots": len(self.motion.shots),
+            "kept_mean": self.kept_mean,
+            "kept_min": self.kept_min,
+            "shake_removed_db": self.shake_removed_db,
+            "confidence_mean": float(self.motion.confidence.mean()) if self.motion.frames > 1 else 0,
+            "path_status": self.path.status,
+            "note": self.note,
+            "warnings": self.warnings,
+            "timings": self.timings,
+            "options": self.options.to_dict(),
+        }
+
+    def plot(self) -> Any:
+        """A Matplotlib figure of the camera path before and after."""
+        from .report.plots import plot_paths
+
+        return plot_paths(self.motion, self.path)
+
+    def _repr_html_(self) -> str:
+        from .report.notebook import result_html
+
+        return result_html(self)
+
+
+class _Timer:
+    def __init__(self, timings: dict[str, float], stage: str) -> None:
+        self.timings, self.stage = timings, stage
+
+    def __enter__(self) -> None:
+        self.started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.timings[self.stage] = time.perf_counter() - self.started

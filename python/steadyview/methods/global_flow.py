@@ -1,0 +1,73 @@
+"""GlobalFlowNet's way: low-pass global motion, a similarity path by QP, then residual smoothing."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..motion.global_motion import GlobalMotion
+from ..options import StabilizeOptions
+from ..path.residual import smooth_residual
+from ..path.shake import shake_energy, shake_removed_db
+from ..path.similarity import CameraPath, smooth_similarity
+
+__all__ = ["global_flow", "no_worse_than_source"]
+
+IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
+
+#: A source that shakes less than this (RMS in pixels at a 640-pixel wide frame) counts as steady.
+STEADY_RMS = 0.02
+
+
+def global_flow(motion: GlobalMotion, options: StabilizeOptions) -> tuple[CameraPath, str]:
+    """The camera path of `method="global_flow"`, and a note for the user (empty when all is well).
+
+    Source: GlobalFlowNet (WACV 2023), stages 1 and 2; the path QP is ours (joint, exact corners).
+    """
+    path = smooth_similarity(
+        motion.similarity,
+        motion.frame_size,
+        options.crop_limit,
+        times=motion.times,
+        smooth=options.smooth,
+        confidence=motion.confidence,
+        shots=motion.shots,
+        static=options.static,
+        norm=options.norm,
+    )
+    path, note = no_worse_than_source(motion, path)
+    if options.residual and not note:
+        path = smooth_residual(motion, path)
+    return path, note
+
+
+def no_worse_than_source(motion: GlobalMotion, path: CameraPath) -> tuple[CameraPath, str]:
+    """Only as much of a correction as helps: the whole, a part of it, or none, with a note.
+
+    A part is a mix with the identity; since the corner constraints are convex it has no border either.
+    """
+    width, _ = motion.frame_size
+    shake = np.sqrt(
+        shake_energy(motion.similarity, motion.times, motion.frame_size, motion.shots)
+    )
+    if shake < STEADY_RMS * width / 640:
+        return with_part(path, 0.0), "the video is steady already: its frames are left as they are"
+    for part in (1.0, 0.75, 0.5, 0.25):
+        mixed = with_part(path, part)
+        removed = shake_removed_db(
+            motion.similarity,
+            mixed.source_from_output,
+            motion.times,
+            motion.frame_size,
+            motion.shots,
+        )
+        if removed > 0:
+            note = f"only {part:.0%} of the correction is applied: more would shake more"
+            return mixed, "" if part == 1.0 else note
+    return with_part(path, 0.0), "no correction makes this video steadier: it is left as it is"
+
+
+def with_part(path: CameraPath, part: float) -> CameraPath:
+    if part == 1.0:
+        return path
+    mixed = part * path.source_from_output + (1 - part) * IDENTITY
+    return replace(path, source_from_output=mixed, kept=np.hypot(mixed[:, 0], mixed[:, 1]))
