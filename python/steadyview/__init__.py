@@ -6,7 +6,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 # Public name -> module that defines it. Loaded on first use: `import steadyview` costs nothing.
-_PUBLIC: dict[str, str] = {}
+_PUBLIC = {
+    "GlobalMotion": "steadyview.motion.global_motion",
+    "StabilizationResult": "steadyview.api",
+    "StabilizeOptions": "steadyview.options",
+    "stabilize": "steadyview.api",
+}
 
 __all__ = ["__version__", *_PUBLIC]
 

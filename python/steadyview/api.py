@@ -255,7 +255,9 @@ class StabilizationResult:
             "kept_mean": self.kept_mean,
             "kept_min": self.kept_min,
             "shake_removed_db": self.shake_removed_db,
-            "confidence_mean": float(self.motion.confidence.mean()) if self.motion.frames > 1 else 0,
+            "confidence_mean": float(self.motion.confidence.mean())
+            if self.motion.frames > 1
+            else 0,
             "path_status": self.path.status,
             "note": self.note,
             "warnings": self.warnings,

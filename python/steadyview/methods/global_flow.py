@@ -46,9 +46,7 @@ def no_worse_than_source(motion: GlobalMotion, path: CameraPath) -> tuple[Camera
     A part is a mix with the identity; since the corner constraints are convex it has no border either.
     """
     width, _ = motion.frame_size
-    shake = np.sqrt(
-        shake_energy(motion.similarity, motion.times, motion.frame_size, motion.shots)
-    )
+    shake = np.sqrt(shake_energy(motion.similarity, motion.times, motion.frame_size, motion.shots))
     if shake < STEADY_RMS * width / 640:
         return with_part(path, 0.0), "the video is steady already: its frames are left as they are"
     for part in (1.0, 0.75, 0.5, 0.25):
