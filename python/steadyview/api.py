@@ -41,8 +41,8 @@ def stabilize(
     """Stabilises a video.
 
     Args:
-        source: a video file, a folder or glob of images, an array `(N, H, W, 3)` of uint8 RGB, or an
-            iterable of `(H, W, 3)` frames.
+        source: a video file, a folder or glob of images, an array `(N, H, W, 3)` of uint8 RGB,
+            or an iterable of `(H, W, 3)` frames.
         output: the video to write; None analyses only, and the result renders when asked.
         options: all options; or give single ones (`crop_limit=0.9`, `preset="walking"`) instead.
         motion: motion to use instead of measuring it, or the path of a motion file, which is read
@@ -255,9 +255,7 @@ class StabilizationResult:
             "kept_mean": self.kept_mean,
             "kept_min": self.kept_min,
             "shake_removed_db": self.shake_removed_db,
-            "confidence_mean": float(self.motion.confidence.mean())
-            if self.motion.frames > 1
-            else 0,
+            "confidence": self.motion.confidence.round(3).tolist(),
             "path_status": self.path.status,
             "note": self.note,
             "warnings": self.warnings,

@@ -1,4 +1,4 @@
-"""The errors steadyview raises on purpose. The command line turns them into one line and exit code 2."""
+"""The errors steadyview raises on purpose; on the command line, one line and exit code 2."""
 
 __all__ = ["InputError", "OptionError", "OutputError", "SteadyviewError"]
 

@@ -18,11 +18,10 @@ def test_an_error_comes_after_the_items_before_it() -> None:
         yield 1
         raise ValueError("two")
 
-    seen = []
-    with Prefetch(failing()) as items, pytest.raises(ValueError, match="two"):
-        for item in items:
-            seen.append(item)
-    assert seen == [1]
+    with Prefetch(failing()) as items:
+        assert next(items) == 1
+        with pytest.raises(ValueError, match="two"):
+            next(items)
 
 
 def test_it_stays_at_most_depth_ahead_and_leaving_stops_it() -> None:

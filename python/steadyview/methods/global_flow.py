@@ -43,7 +43,7 @@ def global_flow(motion: GlobalMotion, options: StabilizeOptions) -> tuple[Camera
 def no_worse_than_source(motion: GlobalMotion, path: CameraPath) -> tuple[CameraPath, str]:
     """Only as much of a correction as helps: the whole, a part of it, or none, with a note.
 
-    A part is a mix with the identity; since the corner constraints are convex it has no border either.
+    A part is a mix with the identity; the corner constraints are convex, so it has no border.
     """
     width, _ = motion.frame_size
     shake = np.sqrt(shake_energy(motion.similarity, motion.times, motion.frame_size, motion.shots))

@@ -11,8 +11,8 @@ __all__ = ["GlobalMotion"]
 class GlobalMotion:
     """Global motion of a video of N frames: N-1 transitions, frame t to frame t+1.
 
-    Coordinates are pixels of the upright full-size frame; "centred" ones are relative to the frame's
-    centre `(width/2, height/2)`, where pixel (0, 0) covers [0, 1] x [0, 1].
+    Coordinates are pixels of the upright full-size frame; "centred" ones are relative to the
+    frame's centre `(width/2, height/2)`, where pixel (0, 0) covers [0, 1] x [0, 1].
 
     Attributes:
         frame_size: (width, height) in pixels.

@@ -38,8 +38,9 @@ def shake_energy(
 ) -> float:
     """Mean energy of a camera path above `SHAKE_CUTOFF`, in square pixels.
 
-    The path is the running sum of the frame-to-frame motion: x and y of the centre, and rotation and
-    log zoom as displacement at a quarter of the frame's diagonal. Each shot is detrended and windowed.
+    The path is the running sum of the frame-to-frame motion: x and y of the centre, and rotation
+    and log zoom as displacement at a quarter of the frame's diagonal. Each shot is detrended and
+    windowed.
 
     Args:
         similarity: `(N-1, 4)` frame-to-frame motion.

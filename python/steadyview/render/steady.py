@@ -42,8 +42,8 @@ def steady_frames(
     for frame in frames:
         if frame.index >= rows:
             raise InputError(
-                f"{info.source}: frame {frame.index} is not in the motion, which has {rows} frames; "
-                "was it made from another video?"
+                f"{info.source}: frame {frame.index} is not in the motion, which has {rows} "
+                "frames; was it made from another video?"
             )
         matrix = similarity_matrix(path.source_from_output[frame.index], info.width, info.height)
         displacement = None if path.displacement is None else path.displacement[frame.index]
