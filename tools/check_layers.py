@@ -27,7 +27,7 @@ PYTHON_LAYERS = {
     "render": 4, "path": 4,
     "options": 5, "methods": 5,
     "api": 6, "doctor": 6,
-    "benchmark": 7,
+    "benchmark": 7, "jobs": 7,
     "cli": 8, "__main__": 9,
 }  # fmt: skip
 
