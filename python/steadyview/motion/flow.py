@@ -1,0 +1,51 @@
+"""Dense optical flow between two frames, behind one interface."""
+
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+__all__ = ["DisFlow", "FlowEstimator"]
+
+
+class FlowEstimator(Protocol):
+    """Anything that estimates dense flow between two grey frames.
+
+    The frames handed in are reduced ones (about 320 pixels wide), 8-bit, dense.
+    """
+
+    def flow(self, previous_luma: np.ndarray, luma: np.ndarray) -> np.ndarray | None:
+        """Flow `(h, w, 2)` float32 in pixels from the previous frame to this one, x then y.
+
+        None when the estimator cannot work at this size; the motion is then refined from rest.
+        """
+        ...
+
+
+class DisFlow:
+    """OpenCV's dense inverse search, tuned for global motion rather than for sharp edges.
+
+    Args:
+        finest_scale: pyramid level at which the search ends; each costs four times the next.
+        patch_stride: pixels between the patches' centres (patches are 8 pixels wide).
+        iterations: gradient descent steps a patch.
+
+    Source: Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016.
+    """
+
+    #: Smaller and longer frames have too few patches for a pyramid: OpenCV crashes on some.
+    SMALLEST = 32
+    LONGEST_ASPECT = 8
+
+    def __init__(self, finest_scale: int = 2, patch_stride: int = 4, iterations: int = 12) -> None:
+        self._dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._dis.setFinestScale(finest_scale)
+        self._dis.setPatchStride(patch_stride)
+        self._dis.setGradientDescentIterations(iterations)
+
+    def flow(self, previous_luma: np.ndarray, luma: np.ndarray) -> np.ndarray | None:
+        short, long = sorted(luma.shape)
+        if short < self.SMALLEST or long > self.LONGEST_ASPECT * short:
+            return None
+        flow: np.ndarray = self._dis.calc(previous_luma, luma, None)
+        return flow

@@ -1,0 +1,54 @@
+"""The low-pass basis: a few cosines over the frame (see `GlobalMotion.coefficients`)."""
+
+import numpy as np
+
+__all__ = ["lowpass_flow", "similarity_coefficients"]
+
+
+def similarity_coefficients(
+    similarity: np.ndarray, frame_size: tuple[int, int], grid: int
+) -> np.ndarray:
+    """Low-pass coefficients of a similarity's flow: its projection on the K x K cosines.
+
+    Args:
+        similarity: `(..., 4)` rows (a, b, tx, ty) on centred pixels.
+        frame_size: (width, height) in pixels.
+        grid: K.
+
+    Returns:
+        `(..., 2, K, K)` in pixels, in the basis of `GlobalMotion.coefficients`.
+    """
+    a, b, tx, ty = np.moveaxis(np.asarray(similarity, np.float64), -1, 0)
+    # x - w/2 = -4 w / pi^2 sum over odd v of cos(pi v x / w) / v^2
+    line = np.zeros(grid)
+    odd = np.arange(1, grid, 2)
+    line[odd] = -4 / (np.pi * odd) ** 2
+    along_x, along_y = line * frame_size[0], line * frame_size[1]
+    coefficients = np.zeros((*a.shape, 2, grid, grid))
+    coefficients[..., 0, 0, :] = (a - 1)[..., None] * along_x
+    coefficients[..., 0, :, 0] -= b[..., None] * along_y
+    coefficients[..., 1, 0, :] = b[..., None] * along_x
+    coefficients[..., 1, :, 0] += (a - 1)[..., None] * along_y
+    coefficients[..., 0, 0, 0] += tx
+    coefficients[..., 1, 0, 0] += ty
+    return coefficients
+
+
+def lowpass_flow(
+    coefficients: np.ndarray, frame_size: tuple[int, int], points: np.ndarray
+) -> np.ndarray:
+    """The low-pass flow at points of the frame.
+
+    Args:
+        coefficients: `(..., 2, K, K)` in pixels.
+        frame_size: (width, height) in pixels.
+        points: `(P, 2)` uncentred points (x, y) in pixels.
+
+    Returns:
+        `(..., P, 2)` in pixels.
+    """
+    orders = np.arange(coefficients.shape[-1])
+    columns = np.cos(np.pi / frame_size[0] * points[:, :1] * orders)
+    rows = np.cos(np.pi / frame_size[1] * points[:, 1:] * orders)
+    flow: np.ndarray = np.einsum("pu,...cuv,pv->...pc", rows, coefficients, columns, optimize=True)
+    return flow
