@@ -22,7 +22,7 @@ SIZE = (640, 360)  # cut from the middle of 848x480, so that no border shows
 
 
 def image_orientation(path: str) -> np.ndarray:
-    """The IORI stream of a GoPro file: `(N, 4)` quaternions w, x, y, z, camera to steadied image."""
+    """The IORI stream of a GoPro file: `(N, 4)` quaternions (w, x, y, z), camera to image."""
     found: list[np.ndarray] = []
 
     def walk(data: bytes) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from .info import Frame, PixelFormat, VideoInfo
 
-__all__ = ["Frame", "PixelFormat", "VideoInfo", "VideoWriter", "open_video", "read_ahead"]
+__all__ = ["Frame", "PixelFormat", "VideoInfo", "VideoWriter", "open_video"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,8 +16,4 @@ def __getattr__(name: str) -> Any:
         from .writer import VideoWriter
 
         return VideoWriter
-    if name == "read_ahead":
-        from .threads import read_ahead
-
-        return read_ahead
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

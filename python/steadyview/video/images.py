@@ -3,6 +3,8 @@
 import glob
 import os
 import re
+import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from fractions import Fraction
 from pathlib import Path
@@ -12,11 +14,19 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from ..errors import InputError, OptionError
+from ..errors import InputError, OptionError, OutputError
+from .convert import Intake
 from .info import Frame, VideoInfo, pixel_format
 from .reader import FrameReader, Uniform, check_file, color_of, reason
 
-__all__ = ["IMAGE_SUFFIXES", "ArrayReader", "ImageReader", "image_files"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "ArrayReader",
+    "ImageReader",
+    "ImageSink",
+    "image_files",
+    "image_pattern",
+]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _PATTERN = re.compile(r"%0?(\d*)d")
@@ -78,9 +88,8 @@ class ImageReader(FrameReader):
         files: Sequence[str],
         *,
         frame_rate: Fraction | float | None = None,
-        read_ahead: int = 0,
     ) -> None:
-        super().__init__(read_ahead)
+        super().__init__()
         self._files = files
         rate = _rate(frame_rate)
         first, codec = _decode(files[0])
@@ -225,3 +234,96 @@ def image_pattern(path: str | os.PathLike) -> Path | None:
     if text.endswith(("/", os.sep)) or os.path.isdir(text):
         return Path(text) / "%06d.png"
     return None
+
+
+# Suffix → encoder, its options, and its formats: grey, grey over 8 bits, colour, colour over 8
+# bits, with alpha, with alpha over 8 bits.
+_PNG = ("gray", "gray16be", "rgb24", "rgb48be", "rgba", "rgba64be")
+_TIFF = ("gray", "gray16le", "rgb24", "rgb48le", "rgba", "rgba64le")
+_JPEG = ("yuvj444p",) * 6
+_ENCODERS: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
+    ".png": ("png", {}, _PNG),
+    ".jpg": ("mjpeg", {}, _JPEG),
+    ".jpeg": ("mjpeg", {}, _JPEG),
+    ".bmp": ("bmp", {}, ("gray", "gray", "bgr24", "bgr24", "bgra", "bgra")),
+    ".tif": ("tiff", {}, _TIFF),
+    ".tiff": ("tiff", {}, _TIFF),
+    ".webp": ("libwebp", {"lossless": "1"}, ("bgra",) * 6),
+}
+
+
+class ImageSink:
+    """Writes one image a frame into a temporary folder that is moved into place at the end.
+
+    Args:
+        pattern: printf pattern of the files; frames count from 0.
+        info: the frames to come.
+        overwrite: whether files of the pattern that exist may be replaced.
+    """
+
+    def __init__(self, pattern: Path, info: VideoInfo, overwrite: bool) -> None:
+        self._pattern = pattern
+        self._count = 0
+        self.encoder, options, formats = _ENCODERS[pattern.suffix.lower()]
+        fmt = info.format
+        kind = {1: 0, 3: 2, 4: 4}[fmt.planes]
+        pix_fmt = formats[kind + (fmt.depth > 8)]
+        self.intake = Intake(info, pix_fmt, any_size=True)
+        self.notes = list(self.intake.notes)
+        if fmt.depth > 8 and "16" not in pix_fmt and "48" not in pix_fmt and "64" not in pix_fmt:
+            self.notes.append(f"{pattern.suffix} holds 8 bits: {fmt.depth} are rounded")
+        context: Any = av.CodecContext.create(self.encoder, "w")
+        context.width, context.height, context.pix_fmt = info.width, info.height, pix_fmt
+        context.time_base = Fraction(1, 25)
+        context.thread_count = 1
+        context.options = options
+        if self.encoder == "mjpeg":
+            context.color_range = 2
+            context.flags |= av.codec.context.Flags.qscale
+            context.global_quality = 2 * 118  # quantiser 2, hardly visible
+        self._context = context
+        folder = pattern.parent
+        if not overwrite and self._existing():
+            raise OutputError(
+                f"{pattern}: such files exist already; allow overwriting or choose another folder"
+            )
+        if not folder.parent.is_dir():
+            raise OutputError(f"{pattern}: there is no folder {folder.parent}; make it first")
+        self._temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
+        try:
+            self._temporary.mkdir()
+        except OSError as error:
+            raise OutputError(
+                f"{pattern}: cannot write in {folder.parent} ({error.strerror})"
+            ) from error
+
+    def _existing(self) -> bool:
+        try:
+            return bool(image_files(self._pattern))
+        except InputError:
+            return False
+
+    def put(self, picture: Any, pts: int, duration: int | None) -> None:
+        """Writes an `av.VideoFrame` as the next image; times have no place in images."""
+        picture.pts = self._count
+        picture.time_base = self._context.time_base
+        picture.pict_type = 0
+        data = b"".join(bytes(packet) for packet in self._context.encode(picture))
+        (self._temporary / (self._pattern.name % self._count)).write_bytes(data)
+        self._count += 1
+
+    def finish(self, overwrite: bool) -> None:
+        """Moves the images into place."""
+        folder = self._pattern.parent
+        if not folder.exists():
+            self._temporary.rename(folder)
+            return
+        for file in sorted(self._temporary.iterdir()):
+            if not overwrite and (folder / file.name).exists():
+                raise OutputError(f"{folder / file.name}: appeared while writing; not overwritten")
+            file.replace(folder / file.name)
+        self._temporary.rmdir()
+
+    def abort(self) -> None:
+        """Deletes what was written."""
+        shutil.rmtree(self._temporary, ignore_errors=True)

@@ -1,6 +1,5 @@
 """Reading video: files through PyAV, image folders, and arrays, as a stream of upright frames."""
 
-import dataclasses
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -13,11 +12,11 @@ import numpy as np
 from av.error import FFmpegError
 
 from ..errors import InputError, OptionError
+from .convert import rgb_of
 from .info import Frame, PixelFormat, VideoInfo, nearest_planar, pixel_format
-from .planes import UPRIGHT, Orientation, orientation_of, plane_views, turned
-from .threads import read_ahead
+from .planes import UPRIGHT, orientation_of, plane_views, turned
 
-__all__ = ["FrameReader", "VideoReader", "open_video"]
+__all__ = ["Clock", "FrameReader", "Uniform", "VideoReader", "open_video"]
 
 MAX_WARNINGS = 20
 _MAX_READ_ERRORS = 50  # in a row, without a packet between them: the file is over
@@ -27,7 +26,6 @@ def open_video(
     source: Any,
     *,
     thread_count: int = 0,
-    read_ahead: int = 0,
     skip_loop_filter: bool = False,
     frame_rate: Fraction | float | None = None,
 ) -> "FrameReader":
@@ -38,7 +36,6 @@ def open_video(
             (``frames/*.png``), a pattern (``frames/%05d.png``), an array `(N, H, W, 3)` or
             `(N, H, W)` uint8 or uint16 of RGB or grey frames, or an iterable of such frames.
         thread_count: decoding threads; 0: one a core.
-        read_ahead: frames decoded ahead by a thread of their own; 0: in the caller's.
         skip_loop_filter: decode faster and a little worse, for analysis only.
         frame_rate: frames a second of images and arrays (30 when None); not for video files.
 
@@ -52,22 +49,16 @@ def open_video(
     """
     from .images import ArrayReader, ImageReader, image_files
 
-    for name, value in (("thread_count", thread_count), ("read_ahead", read_ahead)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise OptionError(f"{name} must be a whole number from 0 up, got {value!r}")
+    if isinstance(thread_count, bool) or not isinstance(thread_count, int) or thread_count < 0:
+        raise OptionError(f"thread_count must be a whole number from 0 up, got {thread_count!r}")
     if isinstance(source, FrameReader):
         return source
     if not isinstance(source, (str, os.PathLike)):
         return ArrayReader(source, frame_rate=frame_rate)
     files = image_files(source)
     if files is not None:
-        return ImageReader(source, files, frame_rate=frame_rate, read_ahead=read_ahead)
-    return VideoReader(
-        source,
-        thread_count=thread_count,
-        read_ahead=read_ahead,
-        skip_loop_filter=skip_loop_filter,
-    )
+        return ImageReader(source, files, frame_rate=frame_rate)
+    return VideoReader(source, thread_count=thread_count, skip_loop_filter=skip_loop_filter)
 
 
 class FrameReader:
@@ -75,9 +66,8 @@ class FrameReader:
 
     info: VideoInfo
 
-    def __init__(self, read_ahead: int = 0) -> None:
+    def __init__(self) -> None:
         self.warnings: list[str] = []
-        self._read_ahead = read_ahead
         self._active: Any = None
 
     def _frames(self) -> Iterator[Frame]:
@@ -85,8 +75,12 @@ class FrameReader:
 
     def __iter__(self) -> Iterator[Frame]:
         self._stop()
-        self._active = read_ahead(self._frames(), self._read_ahead)
+        self._active = self._frames()
         return self._active
+
+    def to_rgb(self, frame: Frame) -> np.ndarray:
+        """A frame of this video, or one warped from it, as `(H, W, 3)` uint8 RGB."""
+        return rgb_of(frame, self.info)
 
     def __enter__(self) -> "FrameReader":
         return self
@@ -101,7 +95,8 @@ class FrameReader:
     def _stop(self) -> None:
         active, self._active = self._active, None
         if active is not None:
-            active.close()
+            with suppress(ValueError):  # runs in another thread, which has to end it
+                active.close()
 
     def _warn(self, line: str) -> None:
         if len(self.warnings) < MAX_WARNINGS and line not in self.warnings:
@@ -160,10 +155,9 @@ class VideoReader(FrameReader):
         source: str | os.PathLike,
         *,
         thread_count: int = 0,
-        read_ahead: int = 0,
         skip_loop_filter: bool = False,
     ) -> None:
-        super().__init__(read_ahead)
+        super().__init__()
         self._path = os.fspath(source)
         self._threads = thread_count
         self._skip_loop_filter = skip_loop_filter
@@ -404,11 +398,3 @@ def color_of(context: Any, first: Any) -> dict[str, int]:
         "trc": known(context.color_trc, first.color_trc),
         "space": known(context.colorspace, first.colorspace),
     }
-
-
-def with_size(info: VideoInfo, width: int, height: int) -> VideoInfo:
-    """The same video at another size."""
-    return dataclasses.replace(info, width=width, height=height)
-
-
-__all__ += ["Clock", "Orientation", "Uniform", "with_size"]

@@ -1,0 +1,83 @@
+#pragma once
+
+// Interpolation weights, written once for the CPU and CUDA kernels. T is a scalar or a GCC vector
+// of S; always inlined, so that variants for several instruction sets never share a symbol.
+
+#if defined(__CUDACC__)
+#define STEADYVIEW_HOST_DEVICE __host__ __device__ __forceinline__
+#else
+#define STEADYVIEW_HOST_DEVICE inline __attribute__((always_inline))
+#endif
+
+namespace steadyview {
+
+// bicubic is OpenCV's and PyTorch's (Keys' kernel with a = -0.75); catmull_rom has a = -0.5;
+// lanczos3 is normalised to sum 1.
+enum class Filter : int { bilinear, bicubic, catmull_rom, lanczos3 };
+
+constexpr int filter_taps(Filter filter) {
+  return filter == Filter::bilinear ? 2 : filter == Filter::lanczos3 ? 6 : 4;
+}
+
+// Weights of the taps around a point. With i = floor(x - 0.5) and t = x - 0.5 - i, tap k has the
+// index i + k + 1 - taps / 2. At t = 0 they are exactly 0, ..., 1, ..., 0, so identity is exact.
+template <Filter filter, typename S, typename T>
+STEADYVIEW_HOST_DEVICE void filter_weights(T t, T* w) {
+  const T one = T{} + S(1);
+  const T s = one - t;
+  if constexpr (filter == Filter::bilinear) {
+    w[0] = s;
+    w[1] = t;
+  } else if constexpr (filter == Filter::lanczos3) {
+    // Weighted by t (1 - t), the zeros every outer tap has, a polynomial of degree 5 fits the
+    // normalised kernel to 1.0e-5.
+    constexpr double a[] = {0.2067432904, -0.1247792541, -0.2838594498,
+                            0.1512107815, 0.1268360362,  -0.0761672022};
+    constexpr double b[] = {-0.8270222091,   0.3293551784,  0.5685883628,
+                            -0.006251422352, -0.4480236843, 0.1766034213};
+    constexpr double c[] = {1.000052215,   -0.7599218878, -0.7707702465,
+                            -0.2428003208, 0.9539904241,  -0.3535573294};
+    const T p = t * s;
+    T at = T{} + S(a[5]), as = at, bt = T{} + S(b[5]), bs = bt, ct = T{} + S(c[5]);
+    for (int i = 4; i >= 0; --i) {
+      at = at * t + S(a[i]);
+      as = as * s + S(a[i]);
+      bt = bt * t + S(b[i]);
+      bs = bs * s + S(b[i]);
+      ct = ct * t + S(c[i]);
+    }
+    w[0] = p * at;
+    w[1] = p * bt;
+    w[2] = s + p * ct;
+    w[4] = p * bs;
+    w[5] = p * as;
+    w[3] = one - (w[0] + w[1] + w[2] + w[4] + w[5]);
+  } else {
+    constexpr S a = filter == Filter::bicubic ? S(-0.75) : S(-0.5);
+    const T ap = (t * s) * a;
+    w[0] = ap * s;
+    w[1] = one + (t * t) * ((t * (a + S(2))) - (a + S(3)));
+    w[2] = (one - w[1]) - ap;
+    w[3] = ap * t;
+  }
+}
+
+// Derivatives of filter_weights by t, for gradients with respect to the sampling point.
+template <Filter filter, typename S, typename T>
+STEADYVIEW_HOST_DEVICE void filter_slopes(T t, T* d) {
+  static_assert(filter != Filter::lanczos3, "no gradient by the point for lanczos3");
+  const T one = T{} + S(1);
+  if constexpr (filter == Filter::bilinear) {
+    d[0] = T{} - one;
+    d[1] = one;
+  } else {
+    constexpr S a = filter == Filter::bicubic ? S(-0.75) : S(-0.5);
+    const T s = one - t;
+    d[0] = (s * (s - t - t)) * a;
+    d[1] = t * (t * (S(3) * (a + S(2))) - S(2) * (a + S(3)));
+    d[3] = (t * (s + s - t)) * a;
+    d[2] = T{} - (d[0] + d[1] + d[3]);
+  }
+}
+
+}  // namespace steadyview

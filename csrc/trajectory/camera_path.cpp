@@ -1,0 +1,311 @@
+#include "trajectory/camera_path.h"
+
+#include <algorithm>
+#include <cmath>
+#include <complex>
+#include <limits>
+#include <vector>
+
+namespace steadyview {
+namespace {
+
+using Complex = std::complex<double>;
+constexpr int rows = 9;
+
+// A difference of the composed path over the frames first..first+order:
+// sum_j e[j] u_{first+j} + (0, offset), where u is a pair of complex numbers (r alpha, tau).
+struct Difference {
+  Complex e[4];
+  Complex offset;
+};
+
+Difference combine(const Difference& later, const Difference& earlier, int order, double scale) {
+  Difference d{};
+  for (int j = 0; j < order; ++j) {
+    d.e[j + 1] += later.e[j] * scale;
+    d.e[j] -= earlier.e[j] * scale;
+  }
+  d.offset = (later.offset - earlier.offset) * scale;
+  return d;
+}
+
+// The largest coefficient: dividing by it turns px/s^k into px/frame^k.
+double size(const Difference& d) {
+  double largest = 0;
+  for (const Complex& e : d.e) largest = std::max(largest, std::abs(e));
+  return largest;
+}
+
+class Builder {
+ public:
+  explicit Builder(const CameraPathProblem& problem)
+      : problem_(problem),
+        frames_(problem.frames),
+        radius_(0.5 * std::hypot(problem.width, problem.height)),
+        largest_(1 - 2 * problem.margin / std::min(problem.width, problem.height)) {
+    for (int order = 1; order <= 3; ++order) {
+      if (problem.weight[order - 1] > 0) reach_ = order;
+      differences_[order - 1].reserve(static_cast<size_t>(std::max<int64_t>(frames_ - order, 0)));
+    }
+    differences();
+  }
+
+  double largest() const { return largest_; }
+
+  // No correction (or the largest window that keeps the margin) is the best path: no difference
+  // that is weighted is more than a billionth of a pixel a frame.
+  bool rests() const {
+    for (int order = 1; order <= reach_; ++order) {
+      if (problem_.weight[order - 1] == 0) continue;
+      for (const Difference& d : differences_[order - 1]) {
+        Complex sum = 0;
+        for (const Complex& e : d.e) sum += e;
+        if (std::abs(sum) * radius_ + std::abs(d.offset) > 1e-9 * size(d)) return false;
+      }
+    }
+    return true;
+  }
+
+  ChainQp build() {
+    const size_t T = static_cast<size_t>(frames_);
+    hessian_.assign(T * 4 * 16, 0);
+    gradient_.assign(T * 4, 0);
+    if (problem_.l1) {
+      term_matrix_.assign(T * 12 * 16, 0);
+      term_offset_.assign(T * 12, 0);
+      term_weight_.assign(T * 12, 0);
+    }
+    const double unit = cost_unit();
+    for (int64_t t = 0; t < frames_; ++t) {
+      const double dt = unit * frame_time(t);
+      double* block = hessian_.data() + t * 64;
+      const double pull[4] = {problem_.zoom * dt, problem_.hold * dt, problem_.hold * dt,
+                              problem_.hold * dt};
+      for (int i = 0; i < 4; ++i) block[i * 4 + i] += 2 * pull[i];
+      gradient_[static_cast<size_t>(t) * 4] -= 2 * pull[0] * radius_;
+    }
+    for (int order = 1; order <= reach_; ++order)
+      if (problem_.weight[order - 1] > 0)
+        for (int64_t t = 0; t + order < frames_; ++t) add(t, order, unit);
+    constrain();
+
+    ChainQp qp;
+    qp.frames = frames_;
+    qp.size = 4;
+    qp.reach = 3;
+    qp.rows = rows;
+    qp.hessian = hessian_.data();
+    qp.gradient = gradient_.data();
+    qp.matrix = matrix_;
+    qp.shared_matrix = true;
+    qp.lower = lower_.data();
+    qp.upper = upper_.data();
+    if (problem_.l1) {
+      qp.terms = 12;
+      qp.term_matrix = term_matrix_.data();
+      qp.term_offset = term_offset_.data();
+      qp.term_weight = term_weight_.data();
+    }
+    return qp;
+  }
+
+  void to_scaled(double* path) const {
+    for (int64_t t = 0; t < frames_; ++t) path[t * 4] *= radius_, path[t * 4 + 1] *= radius_;
+  }
+  void from_scaled(double* path) const {
+    for (int64_t t = 0; t < frames_; ++t) path[t * 4] /= radius_, path[t * 4 + 1] /= radius_;
+  }
+
+ private:
+  double step(int64_t t) const { return problem_.times[t + 1] - problem_.times[t]; }
+
+  // The time a frame stands for.
+  double frame_time(int64_t t) const {
+    if (frames_ == 1) return 1;
+    const double before = t > 0 ? step(t - 1) : step(t), after = t + 1 < frames_ ? step(t) : before;
+    return 0.5 * (before + after);
+  }
+
+  void differences() {
+    for (int64_t t = 0; t + 1 < frames_; ++t) {
+      const double* f = problem_.motion + t * 4;
+      const double rate = 1 / step(t);
+      Difference d{};
+      d.e[0] = Complex(f[0], f[1]) * rate;
+      d.e[1] = -rate;
+      d.offset = Complex(f[2], f[3]) * rate;
+      differences_[0].push_back(d);
+    }
+    for (int64_t t = 0; t + 2 < frames_ && reach_ >= 2; ++t)
+      differences_[1].push_back(combine(differences_[0][size_t(t) + 1], differences_[0][size_t(t)],
+                                        2, 2 / (step(t) + step(t + 1))));
+    for (int64_t t = 0; t + 3 < frames_ && reach_ >= 3; ++t)
+      differences_[2].push_back(
+          combine(differences_[1][size_t(t) + 1], differences_[1][size_t(t)], 3, 1 / step(t + 1)));
+  }
+
+  // The time a difference stands for, less where the motion is not to be trusted.
+  double share(int64_t t, int order) const {
+    const double time = order == 2 ? 0.5 * (step(t) + step(t + 1)) : step(t + (order == 3));
+    double trust = 1;
+    if (problem_.confidence)
+      for (int j = 0; j < order; ++j) trust = std::min(trust, problem_.confidence[t + j]);
+    return time * trust;
+  }
+
+  // Brings the largest coefficients of the cost near 1: a time constant of seconds makes them 1e9.
+  double cost_unit() const {
+    const double duration = problem_.times[frames_ - 1] - problem_.times[0];
+    const double dt = frames_ > 1 ? duration / static_cast<double>(frames_ - 1) : 1;
+    double largest = std::max(problem_.hold, problem_.zoom);
+    double power = 1;
+    for (int order = 1; order <= reach_; ++order) {
+      power *= problem_.l1 ? dt : dt * dt;
+      largest = std::max(largest, problem_.weight[order - 1] / power);
+    }
+    return 1 / (largest * dt);
+  }
+
+  void add(int64_t t, int order, double unit) {
+    const Difference& d = differences_[order - 1][size_t(t)];
+    const double w = unit * share(t, order) * problem_.weight[order - 1];
+    if (problem_.l1) {
+      add_term(t, order, d, w);
+      return;
+    }
+    for (int i = 0; i <= order; ++i) {
+      for (int j = 0; j <= i; ++j) {
+        const Complex h = 2 * w * std::conj(d.e[i]) * d.e[j];
+        double* block = hessian_.data() + ((t + i) * 4 + (i - j)) * 16;
+        for (int pair = 0; pair < 4; pair += 2) {
+          block[pair * 4 + pair] += h.real();
+          block[pair * 4 + pair + 1] -= h.imag();
+          block[(pair + 1) * 4 + pair] += h.imag();
+          block[(pair + 1) * 4 + pair + 1] += h.real();
+        }
+      }
+      const Complex g = 2 * w * std::conj(d.e[i]) * d.offset;
+      gradient_[size_t(t + i) * 4 + 2] += g.real();
+      gradient_[size_t(t + i) * 4 + 3] += g.imag();
+    }
+  }
+
+  void add_term(int64_t t, int order, const Difference& d, double w) {
+    const int64_t last = t + order;
+    const int base = (order - 1) * 4;
+    // Differences in pixels a frame: the rows of all orders are then near 1.
+    const double scale = size(d);
+    for (int j = 0; j <= order; ++j)
+      for (int pair = 0; pair < 4; pair += 2)
+        for (int part = 0; part < 2; ++part) {
+          double* row =
+              term_matrix_.data() + ((last * 12 + base + pair + part) * 4 + order - j) * 4;
+          row[pair + part] = d.e[j].real() / scale;
+          row[pair + 1 - part] = (part ? 1 : -1) * d.e[j].imag() / scale;
+        }
+    term_offset_[size_t(last) * 12 + base + 2] = -d.offset.real() / scale;
+    term_offset_[size_t(last) * 12 + base + 3] = -d.offset.imag() / scale;
+    for (int i = 0; i < 4; ++i) term_weight_[size_t(last) * 12 + base + i] = w * scale;
+  }
+
+  // The corner that reaches furthest to a side is the one of that side: eight one-sided rows.
+  void constrain() {
+    const double w = 0.5 * problem_.width / radius_, h = 0.5 * problem_.height / radius_;
+    const double inf = std::numeric_limits<double>::infinity();
+    int row = 0;
+    double lower[rows], upper[rows];
+    for (int axis = 0; axis < 2; ++axis)
+      for (int side = -1; side <= 1; side += 2)
+        for (int other = -1; other <= 1; other += 2, ++row) {
+          double* c = matrix_ + row * 4;
+          c[0] = side * (axis ? h : w);
+          c[1] = other * (axis ? w : h);
+          c[2 + axis] = 1;
+          const double half = 0.5 * (axis ? problem_.height : problem_.width) - problem_.margin;
+          lower[row] = side < 0 ? -half : -inf;
+          upper[row] = side > 0 ? half : inf;
+        }
+    matrix_[row * 4] = 1;
+    lower[row] = problem_.crop_limit * radius_;
+    upper[row] = inf;
+    for (int64_t t = 0; t < frames_; ++t) {
+      lower_.insert(lower_.end(), lower, lower + rows);
+      upper_.insert(upper_.end(), upper, upper + rows);
+    }
+  }
+
+  const CameraPathProblem& problem_;
+  int64_t frames_;
+  double radius_;   // px
+  double largest_;  // a of the largest centred window
+  int reach_ = 0;
+  std::vector<Difference> differences_[3];
+  std::vector<double> hessian_, gradient_, lower_, upper_;
+  std::vector<double> term_matrix_, term_offset_, term_weight_;
+  double matrix_[rows * 4] = {};
+};
+
+// How far the output's corners leave the source (less the margin), and a the limit, in px.
+double violation(const CameraPathProblem& problem, const double* b) {
+  const double half_w = 0.5 * problem.width, half_h = 0.5 * problem.height;
+  const double x = half_w * std::abs(b[0]) + half_h * std::abs(b[1]) + std::abs(b[2]);
+  const double y = half_h * std::abs(b[0]) + half_w * std::abs(b[1]) + std::abs(b[3]);
+  return std::max({x + problem.margin - half_w, y + problem.margin - half_h,
+                   (problem.crop_limit - b[0]) * half_w});
+}
+
+// Pulls a row that is outside towards the middle of what is allowed, just far enough.
+double make_feasible(const CameraPathProblem& problem, double largest, double* b) {
+  double outside = violation(problem, b);
+  if (outside <= 0) return 0;
+  const double centre[4] = {0.5 * (problem.crop_limit + largest), 0, 0, 0};
+  const double room = -violation(problem, centre);
+  for (int attempt = 0; attempt < 4 && outside > 0 && room > 0; ++attempt) {
+    const double keep = std::max(0.0, 1 - (outside / (outside + room)) * (1 + 1e-12) - 1e-16);
+    for (int i = 0; i < 4; ++i) b[i] = centre[i] + keep * (b[i] - centre[i]);
+    outside = violation(problem, b);
+  }
+  if (!(outside <= 0)) {  // also when b is not a number
+    std::copy(centre, centre + 4, b);
+    outside = violation(problem, b);
+  }
+  return std::max(outside, 0.0);
+}
+
+}  // namespace
+
+CameraPathResult solve_camera_path(const CameraPathProblem& problem, const ChainQpOptions& options,
+                                   double* path, bool warm) {
+  CameraPathResult result;
+  Builder builder(problem);
+  const double largest = builder.largest();
+  const double room = largest - problem.crop_limit;
+  if (problem.frames == 0) return result;
+  if (builder.rests() || room <= 1e-9) {
+    const double a = std::max(largest, problem.crop_limit);
+    for (int64_t t = 0; t < problem.frames; ++t) {
+      const double still[4] = {a, 0, 0, 0};
+      std::copy(still, still + 4, path + t * 4);
+    }
+    return result;
+  }
+  const ChainQp qp = builder.build();
+  if (!warm)
+    for (int64_t t = 0; t < problem.frames; ++t) {
+      const double middle[4] = {problem.crop_limit + 0.5 * room, 0, 0, 0};
+      std::copy(middle, middle + 4, path + t * 4);
+    }
+  builder.to_scaled(path);
+  const ChainQpResult solved = solve(qp, options, path);
+  builder.from_scaled(path);
+  result.status = solved.status;
+  result.iterations = solved.iterations;
+  result.primal = solved.primal;
+  result.dual = solved.dual;
+  result.gap = solved.gap;
+  for (int64_t t = 0; t < problem.frames; ++t)
+    result.violation = std::max(result.violation, make_feasible(problem, largest, path + t * 4));
+  return result;
+}
+
+}  // namespace steadyview

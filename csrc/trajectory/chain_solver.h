@@ -1,0 +1,587 @@
+#pragma once
+
+// The interior-point iteration behind solve() of qp.h, for one number of variables a frame and one
+// reach. Included once an instruction set by qp_kernel.cpp.
+//
+// Inequalities are held one-sided, g'x + s = h with s >= 0 and multiplier lam >= 0, in lanes of W;
+// a bound that is infinite has h = infinity and is switched off (s = 1, lam = 0). An L1 term
+// weight |d|, d = Ex - e, is split as d = p - n with multiplier y in [-weight, weight]. Both are
+// eliminated frame by frame, so that only the block-banded system in x is left to factor.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <utility>
+
+#include "trajectory/banded.h"
+#include "trajectory/qp.h"
+
+namespace steadyview {
+namespace STEADYVIEW_ISA {
+
+// Zeroed, aligned to a cache line; never resized.
+class Buffer {
+ public:
+  explicit Buffer(int64_t count) {
+    const size_t bytes = (static_cast<size_t>(std::max<int64_t>(count, 1)) * 8 + 63) / 64 * 64;
+    data_ = static_cast<double*>(std::aligned_alloc(64, bytes));
+    if (!data_) throw std::bad_alloc();
+    std::memset(data_, 0, bytes);
+  }
+  ~Buffer() { std::free(data_); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  double* operator+(int64_t offset) { return data_ + offset; }
+  double& operator[](int64_t index) { return data_[index]; }
+
+ private:
+  double* data_;
+};
+
+template <int N, int Reach>
+class ChainSolver {
+  static constexpr int P = padded(N);
+  static constexpr int W = N == 1 ? 2 : 8;  // lanes an inequality or term vector
+  using V = Vec<P>;
+  using L = Vec<W>;
+  using System = Banded<N, Reach>;
+
+ public:
+  explicit ChainSolver(const ChainQp& qp)
+      : T(qp.frames),
+        lanes_used(count_lanes(qp)),
+        R(round_up(lanes_used)),
+        terms(qp.terms),
+        Q(round_up(qp.terms)),
+        g_stride(qp.shared_matrix ? 0 : 1),
+        hessian(T * (Reach + 1) * N * P),
+        factor(T * int64_t(sizeof(FactorRow<N, Reach>) / 8)),
+        q(T * P),
+        x(T * P),
+        dx(T * P),
+        dxc(T * P),
+        b(T * P),
+        g_rows((qp.shared_matrix ? 1 : T) * R * P),
+        g_cols((qp.shared_matrix ? 1 : T) * R * N),
+        h(T * R),
+        s(T * R),
+        lam(T * R),
+        inv(T * R),
+        rp(T * R),
+        corr(T * R),
+        ds(T * R),
+        dl(T * R),
+        e_rows(T * (Reach + 1) * Q * P),
+        e(T * Q),
+        weight(T * Q),
+        p(T * Q),
+        n(T * Q),
+        y(T * Q),
+        rt(T * Q),
+        theta(T * Q),
+        corr_p(T * Q),
+        corr_n(T * Q),
+        dp(T * Q),
+        dn(T * Q),
+        dy(T * Q) {
+    load(qp);
+  }
+
+  ChainQpResult run(const ChainQp& qp, const ChainQpOptions& options, double* x_io,
+                    double* multipliers, bool warm) {
+    for (int64_t t = 0; t < T; ++t)
+      for (int c = 0; c < N; ++c) x[t * P + c] = x_io[t * N + c];
+    start(multipliers, qp, warm && multipliers);
+    ChainQpResult result;
+    double best = std::numeric_limits<double>::infinity();
+    int no_progress = 0;
+    for (int iteration = 0;; ++iteration) {
+      measure();
+      result.iterations = iteration;
+      result.primal = primal;
+      result.dual = dual;
+      result.gap = gap;
+      result.objective = objective;
+      const bool finite = std::isfinite(primal + dual + gap);
+      if (finite && primal <= options.absolute + options.relative * primal_size &&
+          dual <= options.absolute + options.relative * dual_size &&
+          gap <= options.absolute + options.relative * (std::abs(objective) + 1)) {
+        result.status = ChainQpStatus::solved;
+        break;
+      }
+      if (iteration == options.max_iterations) {
+        result.status = ChainQpStatus::max_iterations;
+        break;
+      }
+      const double merit = std::max(
+          {primal / (1 + primal_size), dual / (1 + dual_size), gap / (1 + std::abs(objective))});
+      no_progress = merit < 0.9 * best ? 0 : no_progress + 1;
+      best = std::min(best, merit);
+      if (!finite || no_progress > 15) {
+        result.status = ChainQpStatus::stalled;
+        break;
+      }
+      factorise();
+      const double reach_affine = predict();
+      const double mu = count > 0 ? gap / count : 0;
+      const double after = gap + reach_affine * (linear + reach_affine * square);
+      const double ratio = gap > 0 ? std::clamp(after / gap, 0.0, 1.0) : 0.0;
+      const double reach_step = correct(mu * ratio * ratio * ratio);
+      step(std::min(1.0, 0.995 * reach_step));
+    }
+    store(qp, x_io, multipliers);
+    return result;
+  }
+
+ private:
+  static int64_t round_up(int64_t count) { return (count + W - 1) / W * W; }
+
+  static bool any_finite(const double* bound, int64_t frames, int rows, int row) {
+    for (int64_t t = 0; t < frames; ++t)
+      if (std::isfinite(bound[t * rows + row])) return true;
+    return false;
+  }
+
+  int count_lanes(const ChainQp& qp) {
+    int lanes = 0;
+    for (int row = 0; row < qp.rows; ++row) {
+      if (any_finite(qp.upper, qp.frames, qp.rows, row))
+        lane_row[lanes] = row, lane_sign[lanes++] = 1;
+      if (any_finite(qp.lower, qp.frames, qp.rows, row))
+        lane_row[lanes] = row, lane_sign[lanes++] = -1;
+    }
+    return lanes;
+  }
+
+  void load(const ChainQp& qp) {
+    double largest = 0;
+    for (int64_t t = 0; t < T; ++t) {
+      for (int k = 0; k <= qp.reach; ++k)
+        for (int i = 0; i < N; ++i)
+          for (int c = 0; c < N; ++c)
+            hessian[((t * (Reach + 1) + k) * N + c) * P + i] =
+                k > t ? 0 : qp.hessian[((t * (qp.reach + 1) + k) * N + i) * N + c];
+      for (int i = 0; i < N; ++i) {
+        q[t * P + i] = qp.gradient[t * N + i];
+        largest = std::max(largest, qp.hessian[(t * (qp.reach + 1) * N + i) * N + i]);
+      }
+      for (int64_t lane = 0; lane < R; ++lane) {
+        const bool used = lane < lanes_used;
+        const double* bound = used && lane_sign[lane] > 0 ? qp.upper : qp.lower;
+        const double value = used ? lane_sign[lane] * bound[t * qp.rows + lane_row[lane]]
+                                  : std::numeric_limits<double>::infinity();
+        h[t * R + lane] = value;
+        count += std::isfinite(value);
+      }
+      for (int i = 0; i < terms; ++i) {
+        e[t * Q + i] = qp.term_offset[t * terms + i];
+        weight[t * Q + i] = qp.term_weight[t * terms + i];
+        count += weight[t * Q + i] > 0 ? 2 : 0;
+        for (int k = 0; k <= qp.reach && k <= t; ++k)
+          for (int c = 0; c < N; ++c)
+            e_rows[((t * (Reach + 1) + k) * Q + i) * P + c] =
+                qp.term_matrix[((t * terms + i) * (qp.reach + 1) + k) * N + c];
+      }
+    }
+    for (int64_t t = 0; t < (g_stride ? T : 1); ++t)
+      for (int lane = 0; lane < lanes_used; ++lane)
+        for (int c = 0; c < N; ++c) {
+          const double g = lane_sign[lane] * qp.matrix[(t * qp.rows + lane_row[lane]) * N + c];
+          g_rows[(t * R + lane) * P + c] = g;
+          g_cols[(t * N + c) * R + lane] = g;
+        }
+    // A proximal term keeps directions that nothing holds (a straight path far from all bounds)
+    // from breaking the factorisation; it acts on the step, never on the solution.
+    proximal = 1e-12 * (largest > 0 ? largest : 1);
+  }
+
+  // Slacks and multipliers for the starting point.
+  void start(const double* multipliers, const ChainQp& qp, bool warm) {
+    double steep = 0, wide = 0;
+    for (int64_t t = 0; t < T; ++t) {
+      V gx;
+      gradient(t, gx);
+      for (int c = 0; c < N; ++c) steep = std::max(steep, std::abs(gx[c]));
+      for (int64_t i = 0; i < R; i += W) {
+        L z;
+        inequality(t, i, x + t * P, z);
+        for (int j = 0; j < W; ++j)
+          if (std::isfinite(h[t * R + i + j]))
+            wide = std::max(wide, std::abs(h[t * R + i + j] - z[j]));
+      }
+    }
+    if (steep == 0) steep = 1;
+    if (wide == 0) wide = 1;
+    const double least = warm ? 1e-4 * wide : 1e-2 * wide;
+    const double mu = (warm ? 1e-5 : 1e-2) * steep * wide;
+    for (int64_t t = 0; t < T; ++t) {
+      for (int64_t i = 0; i < R; i += W) {
+        L z;
+        inequality(t, i, x + t * P, z);
+        for (int j = 0; j < W; ++j) {
+          const int64_t at_lane = t * R + i + j;
+          const bool on = std::isfinite(h[at_lane]);
+          s[at_lane] = on ? std::max(h[at_lane] - z[j], least) : 1;
+          double l = on ? mu / s[at_lane] : 0;
+          if (on && warm)
+            l = std::max(l, lane_sign[i + j] * multipliers[t * qp.rows + lane_row[i + j]]);
+          lam[at_lane] = l;
+        }
+      }
+      for (int64_t i = 0; i < terms; ++i) {
+        const double d = term_value(t, i, x);
+        p[t * Q + i] = std::max(d, 0.0) + least;
+        n[t * Q + i] = std::max(-d, 0.0) + least;
+      }
+      for (int64_t i = terms; i < Q; ++i) p[t * Q + i] = n[t * Q + i] = 1;
+    }
+  }
+
+  // out = G_t v, lanes i..i+W-1.
+  STEADYVIEW_INLINE void inequality(int64_t t, int64_t i, const double* v, L& out) {
+    const double* g = g_cols + g_stride * t * R * N + i;
+    out = at<W>(g) * v[0];
+#pragma GCC unroll 8
+    for (int c = 1; c < N; ++c) out += at<W>(g + c * R) * v[c];
+  }
+
+  // out += G_t' v
+  STEADYVIEW_INLINE void add_transposed(int64_t t, const double* v, V& out) {
+    const double* g = g_rows + g_stride * t * R * P;
+    V sum[2] = {};
+    int lane = 0;
+    for (; lane + 1 < lanes_used; lane += 2) {
+      sum[0] += at<P>(g + lane * P) * v[lane];
+      sum[1] += at<P>(g + (lane + 1) * P) * v[lane + 1];
+    }
+    if (lane < lanes_used) sum[0] += at<P>(g + lane * P) * v[lane];
+    out += sum[0] + sum[1];
+  }
+
+  const double* term_row(int64_t t, int k, int64_t i) {
+    return e_rows + ((t * (Reach + 1) + k) * Q + i) * P;
+  }
+
+  // (E v)_i at frame t, without the offset.
+  STEADYVIEW_INLINE double term_product(int64_t t, int64_t i, Buffer& v) {
+    V sum = {};
+    const int back = t < Reach ? static_cast<int>(t) : Reach;
+    for (int k = 0; k <= back; ++k) sum += at<P>(term_row(t, k, i)) * at<P>(v + (t - k) * P);
+    double total = 0;
+#pragma GCC unroll 8
+    for (int c = 0; c < N; ++c) total += sum[c];
+    return total;
+  }
+  STEADYVIEW_INLINE double term_value(int64_t t, int64_t i, Buffer& v) {
+    return term_product(t, i, v) - e[t * Q + i];
+  }
+
+  // out += (E' v)_t: the terms of frames t..t+Reach that see frame t.
+  STEADYVIEW_INLINE void add_terms_transposed(int64_t t, Buffer& v, V& out) {
+    const int ahead = T - 1 - t < Reach ? static_cast<int>(T - 1 - t) : Reach;
+    for (int k = 0; k <= ahead; ++k)
+      for (int64_t i = 0; i < terms; ++i) out += at<P>(term_row(t + k, k, i)) * v[(t + k) * Q + i];
+  }
+
+  // out = (Hx)_t
+  STEADYVIEW_INLINE void hessian_product(int64_t t, V& out) {
+    const int back = t < Reach ? static_cast<int>(t) : Reach;
+    const int ahead = T - 1 - t < Reach ? static_cast<int>(T - 1 - t) : Reach;
+    V acc[N] = {};
+#pragma GCC unroll 4
+    for (int k = 1; k <= Reach; ++k) {
+      if (k > ahead) continue;
+      const double* block = hessian + ((t + k) * (Reach + 1) + k) * N * P;
+      const V v = at<P>(x + (t + k) * P);
+#pragma GCC unroll 8
+      for (int c = 0; c < N; ++c) acc[c] += at<P>(block + c * P) * v;
+    }
+    sum_lanes<P, N>(acc, out);
+#pragma GCC unroll 4
+    for (int k = 0; k <= Reach; ++k) {
+      if (k > back) continue;
+      const double* block = hessian + (t * (Reach + 1) + k) * N * P;
+      const double* v = x + (t - k) * P;
+#pragma GCC unroll 8
+      for (int c = 0; c < N; ++c) out += at<P>(block + c * P) * v[c];
+    }
+  }
+
+  // out = (Hx + q + E'y)_t
+  STEADYVIEW_INLINE void gradient(int64_t t, V& out) {
+    hessian_product(t, out);
+    out += at<P>(q + t * P);
+    if (terms) add_terms_transposed(t, y, out);
+  }
+
+  // Residuals of the present point, and what the step needs of the slacks: 1/s, theta.
+  void measure() {
+    const L zero = {};
+    L worst = zero, sizes = zero, total = zero;
+    double absolute_terms = 0, term_gap = 0, term_worst = 0;
+    for (int64_t t = 0; t < T; ++t) {
+      for (int64_t i = 0; i < R; i += W) {
+        const L bound = at<W>(h + t * R + i), slack = at<W>(s + t * R + i);
+        const auto on = bound < std::numeric_limits<double>::infinity();
+        L z;
+        inequality(t, i, x + t * P, z);
+        const L r = on ? z + slack - bound : zero;
+        at<W>(rp + t * R + i) = r;
+        at<W>(inv + t * R + i) = on ? 1 / slack : zero;
+        total += slack * at<W>(lam + t * R + i);
+        const L r_abs = r < 0 ? -r : r, z_abs = z < 0 ? -z : z;
+        worst = r_abs > worst ? r_abs : worst;
+        sizes = on && z_abs > sizes ? z_abs : sizes;
+      }
+      for (int64_t i = 0; i < terms; ++i) {
+        const int64_t j = t * Q + i;
+        const double d = term_value(t, i, x);
+        rt[j] = d - p[j] + n[j];
+        term_worst = std::max(term_worst, std::abs(rt[j]));
+        const double above = weight[j] - y[j], below = weight[j] + y[j];
+        theta[j] = weight[j] > 0 ? 1 / (p[j] / above + n[j] / below) : 0;
+        term_gap += weight[j] > 0 ? p[j] * above + n[j] * below : 0;
+        absolute_terms += weight[j] * std::abs(d);
+      }
+    }
+    V dual_worst = {}, dual_sizes = {}, value = {};
+    for (int64_t t = 0; t < T; ++t) {
+      V hx, constraint = {};
+      hessian_product(t, hx);
+      const V linear_part = at<P>(q + t * P), point = at<P>(x + t * P);
+      value += (0.5 * hx + linear_part) * point;
+      if (terms) add_terms_transposed(t, y, constraint);
+      const V smooth = hx + linear_part + constraint;
+      V pull = {};
+      add_transposed(t, lam + t * R, pull);
+      V rhs = -smooth;
+      const V rd = smooth + pull, rd_abs = rd < 0 ? -rd : rd, size = smooth < 0 ? -smooth : smooth;
+      dual_worst = rd_abs > dual_worst ? rd_abs : dual_worst;
+      dual_sizes = size > dual_sizes ? size : dual_sizes;
+      at<P>(b + t * P) = rhs;
+    }
+    primal = term_worst, primal_size = 0, gap = term_gap, dual = 0, dual_size = 0;
+    for (int j = 0; j < W; ++j) {
+      primal = std::max(primal, worst[j]);
+      primal_size = std::max(primal_size, sizes[j]);
+      gap += total[j];
+    }
+    objective = absolute_terms;
+    for (int c = 0; c < N; ++c) {
+      dual = std::max(dual, dual_worst[c]);
+      dual_size = std::max(dual_size, dual_sizes[c]);
+      objective += value[c];
+      // max() drops a NaN; a sum keeps it.
+      if (!(value[c] == value[c])) dual = value[c];
+    }
+  }
+
+  // The normal matrix H + G'(lam/s)G + E' theta E, its factor, and the forward substitution of the
+  // predictor's right side -(Hx + q) - G'(lam/s rp) - E'(y + theta (Ex - e)).
+  void factorise() {
+    auto* rows = reinterpret_cast<FactorRow<N, Reach>*>(factor + 0);
+    alignas(64) double scaled[max_lanes], product[N][max_lanes];
+    if (terms)
+      for (int64_t j = 0; j < T * Q; ++j) dy[j] = theta[j] * (rt[j] + p[j] - n[j]);
+    for (int64_t t = 0; t < T; ++t) {
+      V a[Reach + 1][N];
+      const double* block = hessian + t * (Reach + 1) * N * P;
+#pragma GCC unroll 4
+      for (int k = 0; k <= Reach; ++k)
+#pragma GCC unroll 8
+        for (int c = 0; c < N; ++c) a[k][c] = at<P>(block + (k * N + c) * P);
+#pragma GCC unroll 8
+      for (int c = 0; c < N; ++c) a[0][c][c] += proximal;
+      const double* g_col = g_cols + g_stride * t * R * N;
+      const double* g_row = g_rows + g_stride * t * R * P;
+      for (int64_t i = 0; i < R; i += W) {
+        const L w = at<W>(lam + t * R + i) * at<W>(inv + t * R + i);
+        at<W>(scaled + i) = -w * at<W>(rp + t * R + i);
+#pragma GCC unroll 8
+        for (int c = 0; c < N; ++c) at<W>(product[c] + i) = w * at<W>(g_col + c * R + i);
+      }
+      for (int lane = 0; lane < lanes_used; ++lane) {
+        const V g = at<P>(g_row + lane * P);
+#pragma GCC unroll 8
+        for (int c = 0; c < N; ++c) a[0][c] += g * product[c][lane];
+      }
+      add_transposed(t, scaled, at<P>(b + t * P));
+      if (terms) {
+        assemble_terms(t, a);
+        V pull = {};
+        add_terms_transposed(t, dy, pull);
+        at<P>(b + t * P) -= pull;
+      }
+      System::factor_row(rows, t, a, 0.1 * proximal);
+      System::forward(rows, t, b + 0);
+    }
+  }
+
+  // a[k] += the part of E' theta E that couples frames t and t-k.
+  void assemble_terms(int64_t t, V (&a)[Reach + 1][N]) {
+    const int ahead = T - 1 - t < Reach ? static_cast<int>(T - 1 - t) : Reach;
+    for (int shift = 0; shift <= ahead; ++shift)  // the terms of frame t + shift
+      for (int64_t i = 0; i < terms; ++i) {
+        const V row = at<P>(term_row(t + shift, shift, i)) * theta[(t + shift) * Q + i];
+#pragma GCC unroll 4
+        for (int k = 0; k <= Reach; ++k) {
+          if (k + shift > Reach || k > t) continue;
+          const double* other = term_row(t + shift, shift + k, i);
+#pragma GCC unroll 8
+          for (int c = 0; c < N; ++c) a[k][c] += row * other[c];
+        }
+      }
+  }
+
+  // The affine direction: dx, the products for the corrector, how far it may go; and the gap along
+  // it as a polynomial: gap + alpha linear + alpha^2 square.
+  double predict() {
+    auto* rows = reinterpret_cast<FactorRow<N, Reach>*>(factor + 0);
+    const L zero = {};
+    L worst = zero, first = zero, second = zero;
+    for (int64_t t = T - 1; t >= 0; --t) {
+      System::backward(rows, t, T, b + 0, dx + 0);
+      for (int64_t i = 0; i < R; i += W) {
+        const int64_t j = t * R + i;
+        L z;
+        inequality(t, i, dx + t * P, z);
+        const L l = at<W>(lam + j), slack = at<W>(s + j), inverse = at<W>(inv + j);
+        const L d_s = inverse > 0 ? -at<W>(rp + j) - z : zero;
+        const L relative = d_s * inverse;
+        const L d_l = -l - l * relative;
+        at<W>(corr + j) = d_s * d_l;
+        // d_l / l = -1 - d_s / s
+        const L reach_s = -relative, reach_l = inverse > 0 ? 1 + relative : zero;
+        worst = reach_s > worst ? reach_s : worst;
+        worst = reach_l > worst ? reach_l : worst;
+        first += slack * d_l + d_s * l;
+        second += d_s * d_l;
+      }
+    }
+    double ratio = 0;
+    linear = square = 0;
+    for (int j = 0; j < W; ++j) {
+      ratio = std::max(ratio, worst[j]);
+      linear += first[j];
+      square += second[j];
+    }
+    if (terms)
+      for (int64_t t = 0; t < T; ++t)
+        for (int64_t i = 0; i < terms; ++i) {
+          const int64_t j = t * Q + i;
+          if (!(weight[j] > 0)) continue;
+          const double above = weight[j] - y[j], below = weight[j] + y[j];
+          const double move_y = theta[j] * (term_product(t, i, dx) + rt[j] + p[j] - n[j]);
+          const double move_p = -p[j] + p[j] * move_y / above;
+          const double move_n = -n[j] - n[j] * move_y / below;
+          corr_p[j] = -move_p * move_y;
+          corr_n[j] = move_n * move_y;
+          ratio =
+              std::max({ratio, -move_p / p[j], -move_n / n[j], move_y / above, -move_y / below});
+          linear += move_p * above - p[j] * move_y + move_n * below + n[j] * move_y;
+          square += corr_p[j] + corr_n[j];
+        }
+    return ratio > 1 ? 1 / ratio : 1;
+  }
+
+  // The centred and corrected direction (dx, ds, dl, ...); how far it may go.
+  double correct(double target) {
+    auto* rows = reinterpret_cast<FactorRow<N, Reach>*>(factor + 0);
+    alignas(64) double scaled[max_lanes];
+    if (terms)
+      for (int64_t j = 0; j < T * Q; ++j) {
+        const double above = weight[j] - y[j], below = weight[j] + y[j];
+        dy[j] = weight[j] > 0
+                    ? theta[j] * ((target - corr_p[j]) / above - (target - corr_n[j]) / below)
+                    : 0;
+      }
+    for (int64_t t = 0; t < T; ++t) {
+      for (int64_t i = 0; i < R; i += W)
+        at<W>(scaled + i) = (at<W>(corr + t * R + i) - target) * at<W>(inv + t * R + i);
+      V right = {};
+      add_transposed(t, scaled, right);
+      if (terms) add_terms_transposed(t, dy, right);
+      at<P>(b + t * P) = right;
+      System::forward(rows, t, b + 0);
+    }
+    const L zero = {};
+    L worst = zero;
+    for (int64_t t = T - 1; t >= 0; --t) {
+      System::backward(rows, t, T, b + 0, dxc + 0);
+      at<P>(dx + t * P) += at<P>(dxc + t * P);
+      for (int64_t i = 0; i < R; i += W) {
+        const int64_t j = t * R + i;
+        L z;
+        inequality(t, i, dx + t * P, z);
+        const L l = at<W>(lam + j), slack = at<W>(s + j), inverse = at<W>(inv + j);
+        const L d_s = inverse > 0 ? -at<W>(rp + j) - z : zero;
+        const L d_l = (target - at<W>(corr + j) - slack * l - l * d_s) * inverse;
+        at<W>(ds + j) = d_s;
+        at<W>(dl + j) = d_l;
+        const L reach_s = -d_s * inverse, reach_l = inverse > 0 ? -d_l / l : zero;
+        worst = reach_s > worst ? reach_s : worst;
+        worst = reach_l > worst ? reach_l : worst;
+      }
+    }
+    double ratio = 0;
+    for (int j = 0; j < W; ++j) ratio = std::max(ratio, worst[j]);
+    if (terms)
+      for (int64_t t = 0; t < T; ++t)
+        for (int64_t i = 0; i < terms; ++i) {
+          const int64_t j = t * Q + i;
+          if (!(weight[j] > 0)) continue;
+          const double above = weight[j] - y[j], below = weight[j] + y[j];
+          const double at_p = (target - corr_p[j]) / above - p[j];
+          const double at_n = (target - corr_n[j]) / below - n[j];
+          dy[j] = theta[j] * (term_product(t, i, dx) + rt[j] - at_p + at_n);
+          dp[j] = at_p + p[j] * dy[j] / above;
+          dn[j] = at_n - n[j] * dy[j] / below;
+          ratio = std::max({ratio, -dp[j] / p[j], -dn[j] / n[j], dy[j] / above, -dy[j] / below});
+        }
+    return ratio > 0 ? 1 / ratio : std::numeric_limits<double>::infinity();
+  }
+
+  void step(double alpha) {
+    for (int64_t j = 0; j < T * P; j += P) at<P>(x + j) += alpha * at<P>(dx + j);
+    for (int64_t j = 0; j < T * R; j += W) {
+      at<W>(s + j) += alpha * at<W>(ds + j);
+      at<W>(lam + j) += alpha * at<W>(dl + j);
+    }
+    if (terms)
+      for (int64_t j = 0; j < T * Q; ++j) {
+        if (!(weight[j] > 0)) continue;
+        p[j] += alpha * dp[j];
+        n[j] += alpha * dn[j];
+        y[j] += alpha * dy[j];
+      }
+  }
+
+  void store(const ChainQp& qp, double* x_io, double* multipliers) {
+    for (int64_t t = 0; t < T; ++t) {
+      for (int c = 0; c < N; ++c) x_io[t * N + c] = x[t * P + c];
+      if (!multipliers) continue;
+      for (int row = 0; row < qp.rows; ++row) multipliers[t * qp.rows + row] = 0;
+      for (int lane = 0; lane < lanes_used; ++lane)
+        multipliers[t * qp.rows + lane_row[lane]] += lane_sign[lane] * lam[t * R + lane];
+    }
+  }
+
+  static constexpr int max_lanes = 128;
+  int lane_row[max_lanes], lane_sign[max_lanes];  // set by count_lanes: before what follows
+  int64_t T;
+  int lanes_used;
+  int64_t R;  // lanes a frame, padded
+  int terms;
+  int64_t Q;  // terms a frame, padded
+  int64_t g_stride;
+  Buffer hessian, factor, q, x, dx, dxc, b, g_rows, g_cols, h, s, lam, inv, rp, corr, ds, dl;
+  Buffer e_rows, e, weight, p, n, y, rt, theta, corr_p, corr_n, dp, dn, dy;
+  double count = 0, proximal = 0, linear = 0, square = 0;
+  double primal = 0, primal_size = 0, dual = 0, dual_size = 0, gap = 0, objective = 0;
+};
+
+}  // namespace STEADYVIEW_ISA
+}  // namespace steadyview
