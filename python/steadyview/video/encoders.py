@@ -1,5 +1,6 @@
 """Which encoder writes what: names, containers, quality and speed settings, pixel formats."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -45,7 +46,7 @@ _PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast",
     "medium", "slow", "slower", "veryslow", "placebo",
 )  # fmt: skip
-_SVT_PRESETS = dict(zip(_PRESETS, (12, 11, 10, 9, 8, 7, 5, 4, 2, 1), strict=True))
+_SVT_PRESETS = dict(zip(_PRESETS, (11, 10, 9, 8, 8, 7, 5, 4, 2, 1), strict=True))
 _NVENC_PRESETS = dict(zip(_PRESETS, (1, 1, 2, 3, 3, 4, 5, 6, 7, 7), strict=True))
 _VP9_SPEEDS = dict(zip(_PRESETS, (8, 7, 6, 5, 4, 3, 2, 1, 1, 0), strict=True))
 
@@ -143,6 +144,7 @@ def _configured(
         settings = {"preset": preset, "crf": quality, "x265-params": "log-level=error"}
     elif name == "libsvtav1":
         settings = {"preset": str(_SVT_PRESETS[preset]), "crf": f"{float(quality):.0f}"}
+        os.environ.setdefault("SVT_LOG", "1")  # errors only; it has no other switch
     elif name == "libvpx-vp9":
         settings = {
             "crf": f"{float(quality):.0f}", "b": "0", "row-mt": "1",
@@ -162,7 +164,10 @@ def _configured(
     elif name.endswith("amf"):
         level = f"{float(quality):.0f}"
         settings = {"rc": "cqp", "qp_i": level, "qp_p": level, "qp_b": level}
-    choice.options = {**settings, **{key: str(value) for key, value in options.items()}}
+    given = {key: str(value) for key, value in options.items()}
+    if {"qp", "b"} & given.keys():  # another kind of rate control: crf would win over it
+        settings.pop("crf", None)
+    choice.options = {**settings, **given}
     if taken.name != info.format.name:
         choice.notes.append(f"{name} takes {choice.pix_fmt}: converted from {info.format.name}")
     return choice

@@ -26,6 +26,9 @@ _COLOR_NAMES = {
     "space": "colorspace",
 }
 
+# PyAV cannot set a stream's aspect ratio, and these do not have it in their own data.
+_WITHOUT_ASPECT = ("libsvtav1", "libvpx-vp9")
+
 
 def temporary_beside(path: Path) -> Path:
     """A new empty file in the folder of `path`, with its suffix."""
@@ -117,7 +120,10 @@ class ContainerSink:
         context.pix_fmt = choice.pix_fmt
         context.thread_count = threads
         context.thread_type = "AUTO"
-        context.sample_aspect_ratio = self._info.sample_aspect_ratio
+        aspect = self._info.sample_aspect_ratio
+        context.sample_aspect_ratio = aspect
+        if aspect != 1 and muxer in ("matroska", "webm") and choice.name in _WITHOUT_ASPECT:
+            self.notes.append(f"pixel aspect ratio {aspect} is lost: use .mp4 to keep it")
         for name, value in self.intake.color.items():
             setattr(context, _COLOR_NAMES[name], value)
         if choice.name in ("libx265", "hevc_nvenc") and muxer in ("mp4", "mov"):

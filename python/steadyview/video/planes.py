@@ -28,6 +28,14 @@ class Orientation:
 
 UPRIGHT = Orientation()
 
+# Counter-clockwise by 0, 90, 180, 270 degrees.
+_QUARTER_TURNS = (
+    UPRIGHT,
+    Orientation(True, False, True),
+    Orientation(False, True, True),
+    Orientation(True, True, False),
+)
+
 
 def orientation_of(frame: Any) -> Orientation:
     """The orientation that a decoded frame's display matrix asks for.
@@ -39,7 +47,11 @@ def orientation_of(frame: Any) -> Orientation:
     Args:
         frame: `av.VideoFrame`.
     """
-    data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV 18 fails at kinds of side data it does not know, such as EXIF
+        quarters = round(frame.rotation / 90) % 4  # counter-clockwise
+        return _QUARTER_TURNS[quarters]
     if data is None:
         return UPRIGHT
     a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()

@@ -184,6 +184,10 @@ class VideoReader(FrameReader):
         self._close_container()
         try:
             self._container = av.open(self._path, metadata_errors="replace")
+        except EOFError as error:
+            raise InputError(
+                f"{self._path}: ends before the first frame; is it complete?"
+            ) from error
         except (FFmpegError, OSError, ValueError) as error:
             raise InputError(
                 f"{self._path}: not a video that can be read ({reason(error)}); "
