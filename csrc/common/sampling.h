@@ -19,15 +19,16 @@ constexpr int filter_taps(Filter filter) {
   return filter == Filter::bilinear ? 2 : filter == Filter::lanczos3 ? 6 : 4;
 }
 
-// Weights of the taps around a point. With i = floor(x - 0.5) and t = x - 0.5 - i, tap k has the
-// index i + k + 1 - taps / 2. At t = 0 they are exactly 0, ..., 1, ..., 0, so identity is exact.
+// Weights of the taps around a point, times `scale`. With i = floor(x - 0.5) and t = x - 0.5 - i,
+// tap k has the index i + k + 1 - taps / 2. At t = 0 they are exactly 0, ..., scale, ..., 0, so
+// identity is exact; tap taps / 2 takes what the others leave.
 template <Filter filter, typename S, typename T>
-STEADYVIEW_HOST_DEVICE void filter_weights(T t, T* w) {
+STEADYVIEW_HOST_DEVICE void filter_weights(T t, S scale, T* w) {
   const T one = T{} + S(1);
   const T s = one - t;
   if constexpr (filter == Filter::bilinear) {
-    w[0] = s;
-    w[1] = t;
+    w[0] = s * scale;
+    w[1] = t * scale;
   } else if constexpr (filter == Filter::lanczos3) {
     // Weighted by t (1 - t), the zeros every outer tap has, a polynomial of degree 5 fits the
     // normalised kernel to 1.0e-5.
@@ -37,7 +38,7 @@ STEADYVIEW_HOST_DEVICE void filter_weights(T t, T* w) {
                             -0.006251422352, -0.4480236843, 0.1766034213};
     constexpr double c[] = {1.000052215,   -0.7599218878, -0.7707702465,
                             -0.2428003208, 0.9539904241,  -0.3535573294};
-    const T p = t * s;
+    const T p = (t * s) * scale;
     T at = T{} + S(a[5]), as = at, bt = T{} + S(b[5]), bs = bt, ct = T{} + S(c[5]);
     for (int i = 4; i >= 0; --i) {
       at = at * t + S(a[i]);
@@ -48,16 +49,17 @@ STEADYVIEW_HOST_DEVICE void filter_weights(T t, T* w) {
     }
     w[0] = p * at;
     w[1] = p * bt;
-    w[2] = s + p * ct;
+    w[2] = s * scale + p * ct;
     w[4] = p * bs;
     w[5] = p * as;
-    w[3] = one - (w[0] + w[1] + w[2] + w[4] + w[5]);
+    w[3] = one * scale - (w[0] + w[1] + w[2] + w[4] + w[5]);
   } else {
     constexpr S a = filter == Filter::bicubic ? S(-0.75) : S(-0.5);
-    const T ap = (t * s) * a;
+    const T ap = (t * s) * (a * scale);
+    const T all = T{} + scale;
     w[0] = ap * s;
-    w[1] = one + (t * t) * ((t * (a + S(2))) - (a + S(3)));
-    w[2] = (one - w[1]) - ap;
+    w[1] = all + (t * t) * ((t * ((a + S(2)) * scale)) - ((a + S(3)) * scale));
+    w[2] = (all - w[1]) - ap;
     w[3] = ap * t;
   }
 }

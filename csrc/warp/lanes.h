@@ -8,6 +8,7 @@
 #if defined(__AVX2__)
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // false alarms in GCC 12's intrinsics
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 #include <immintrin.h>
 
@@ -46,22 +47,34 @@ STEADYVIEW_LANE Ints pairs(Ints a, Ints b) {
 STEADYVIEW_LANE Ints multiply_words(Ints a, Ints b) { return _mm512_mullo_epi16(a, b); }
 STEADYVIEW_LANE Ints dot_pairs(Ints a, Ints b) { return _mm512_madd_epi16(a, b); }
 STEADYVIEW_LANE Ints pick_bytes(Ints a, Ints control) { return _mm512_shuffle_epi8(a, control); }
-STEADYVIEW_LANE bool any_above(Ints a, Ints limit) {  // unsigned
-  return _mm512_cmpgt_epu32_mask(a, limit) != 0;
+STEADYVIEW_LANE Floats larger(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+STEADYVIEW_LANE Floats magnitude(Floats a) { return _mm512_abs_ps(a); }
+STEADYVIEW_LANE Mask at_least(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+STEADYVIEW_LANE Ints minus_one_if(Mask m) { return _mm512_movm_epi32(m); }
+STEADYVIEW_LANE Ints above(Ints a, Ints b) {
+  return _mm512_movm_epi32(_mm512_cmpgt_epi32_mask(a, b));
 }
-STEADYVIEW_LANE Mask nonzero(Ints a) { return _mm512_test_epi32_mask(a, a); }
-STEADYVIEW_LANE bool any(Mask m) { return m != 0; }
+STEADYVIEW_LANE Ints multiply(Ints a, Ints b) { return _mm512_mullo_epi32(a, b); }
+STEADYVIEW_LANE Ints subtract_words(Ints a, Ints b) { return _mm512_subs_epi16(a, b); }
+STEADYVIEW_LANE Ints add_words(Ints a, Ints b) { return _mm512_add_epi16(a, b); }
+STEADYVIEW_LANE Ints bits(Floats a) { return _mm512_castps_si512(a); }
+STEADYVIEW_LANE Ints gather(const uint8_t* p, Ints offset) {
+  return _mm512_i32gather_epi32(offset, p, 1);
+}
+STEADYVIEW_LANE void store_floats(float* p, Floats a) { _mm512_storeu_ps(p, a); }
 STEADYVIEW_LANE Floats select(Mask m, Floats yes, Floats no) {
   return _mm512_mask_blend_ps(m, no, yes);
 }
-// Every lane gets the first or the last lane of its run of 8 (uint8) or 4 (uint16) lanes.
+// Element g of each array for the lanes of its run: 8 lanes (uint8) or 4 (uint16).
 template <int bytes>
-STEADYVIEW_LANE Ints run_end(Ints a, bool last) {
+STEADYVIEW_LANE Ints spread(const int* const* runs, int64_t g) {
+  Ints a = _mm512_set1_epi32(runs[0][g]);
   if constexpr (bytes == 1) {
-    const Ints first = _mm512_set_epi32(8, 8, 8, 8, 8, 8, 8, 8, 0, 0, 0, 0, 0, 0, 0, 0);
-    return _mm512_permutexvar_epi32(last ? add(first, splat_int(7)) : first, a);
+    return _mm512_mask_set1_epi32(a, 0xFF00, runs[1][g]);
   } else {
-    return last ? _mm512_shuffle_epi32(a, _MM_PERM_DDDD) : _mm512_shuffle_epi32(a, _MM_PERM_AAAA);
+    a = _mm512_mask_set1_epi32(a, 0x00F0, runs[1][g]);
+    a = _mm512_mask_set1_epi32(a, 0x0F00, runs[2][g]);
+    return _mm512_mask_set1_epi32(a, 0xF000, runs[3][g]);
   }
 }
 // 16 source bytes for each 128-bit part of the register: one pointer a run.
@@ -80,7 +93,7 @@ STEADYVIEW_LANE Ints load_runs(const uint8_t* const* p) {
   }
 }
 STEADYVIEW_LANE void store_samples(uint8_t* p, Ints a) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(a));
 }
 STEADYVIEW_LANE void store_samples(uint16_t* p, Ints a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a));
@@ -118,21 +131,28 @@ STEADYVIEW_LANE Ints pairs(Ints a, Ints b) {
 STEADYVIEW_LANE Ints multiply_words(Ints a, Ints b) { return _mm256_mullo_epi16(a, b); }
 STEADYVIEW_LANE Ints dot_pairs(Ints a, Ints b) { return _mm256_madd_epi16(a, b); }
 STEADYVIEW_LANE Ints pick_bytes(Ints a, Ints control) { return _mm256_shuffle_epi8(a, control); }
-STEADYVIEW_LANE bool any_above(Ints a, Ints limit) {  // unsigned
-  return _mm256_movemask_epi8(_mm256_cmpeq_epi32(_mm256_max_epu32(a, limit), limit)) != -1;
+STEADYVIEW_LANE Floats larger(Floats a, Floats b) { return _mm256_max_ps(a, b); }
+STEADYVIEW_LANE Floats magnitude(Floats a) { return _mm256_andnot_ps(splat(-0.0f), a); }
+STEADYVIEW_LANE Mask at_least(Floats a, Floats b) {
+  return _mm256_castps_si256(_mm256_cmp_ps(a, b, _CMP_GE_OQ));
 }
-STEADYVIEW_LANE Mask nonzero(Ints a) { return _mm256_cmpgt_epi32(a, _mm256_setzero_si256()); }
-STEADYVIEW_LANE bool any(Mask m) { return _mm256_movemask_epi8(m) != 0; }
+STEADYVIEW_LANE Ints minus_one_if(Mask m) { return m; }
+STEADYVIEW_LANE Ints above(Ints a, Ints b) { return _mm256_cmpgt_epi32(a, b); }
+STEADYVIEW_LANE Ints multiply(Ints a, Ints b) { return _mm256_mullo_epi32(a, b); }
+STEADYVIEW_LANE Ints subtract_words(Ints a, Ints b) { return _mm256_subs_epi16(a, b); }
+STEADYVIEW_LANE Ints add_words(Ints a, Ints b) { return _mm256_add_epi16(a, b); }
+STEADYVIEW_LANE Ints bits(Floats a) { return _mm256_castps_si256(a); }
+STEADYVIEW_LANE Ints gather(const uint8_t* p, Ints offset) {
+  return _mm256_i32gather_epi32(reinterpret_cast<const int*>(p), offset, 1);
+}
+STEADYVIEW_LANE void store_floats(float* p, Floats a) { _mm256_storeu_ps(p, a); }
 STEADYVIEW_LANE Floats select(Mask m, Floats yes, Floats no) {
   return _mm256_blendv_ps(no, yes, _mm256_castsi256_ps(m));
 }
 template <int bytes>
-STEADYVIEW_LANE Ints run_end(Ints a, bool last) {
-  if constexpr (bytes == 1) {
-    return _mm256_permutevar8x32_epi32(a, splat_int(last ? 7 : 0));
-  } else {
-    return last ? _mm256_shuffle_epi32(a, 0xFF) : _mm256_shuffle_epi32(a, 0x00);
-  }
+STEADYVIEW_LANE Ints spread(const int* const* runs, int64_t g) {
+  const Ints a = _mm256_set1_epi32(runs[0][g]);
+  return bytes == 1 ? a : _mm256_blend_epi32(a, _mm256_set1_epi32(runs[1][g]), 0xF0);
 }
 template <int bytes>
 STEADYVIEW_LANE Ints load_runs(const uint8_t* const* p) {

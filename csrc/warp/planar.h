@@ -36,12 +36,16 @@ constexpr double kFarthest = 1 << 20;  // source points beyond are taken one by 
 
 // What the rows of a plane share.
 struct Tables {
-  int64_t points;         // points at every half group of a row: 2 * groups + 1
-  const double* cosines;  // (terms, points): cos(pi v x) at these points
+  int64_t groups;         // of a row
+  const double* cosines;  // (terms, 2, groups + 1): cos(pi v x) at the first pixel of each group,
+                          // then at the ninth; null without displacement
   bool exact;             // the parabolas are not close enough: take each pixel by itself
 };
 
-// Warps rows [first, last). scratch: 2 * points doubles.
+// Memory a variant needs for a row, in units of 8 bytes.
+constexpr int64_t scratch_size(int64_t groups) { return 16 * (groups + 32); }
+
+// Warps rows [first, last).
 namespace baseline {
 void warp_rows(const PlaneWarp& plane, const Tables& tables, double* scratch, int64_t first,
                int64_t last);

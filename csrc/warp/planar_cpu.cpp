@@ -43,17 +43,20 @@ double parabola_error(const PlaneWarp& plane) {
   return 32.9 * third;
 }
 
-// cos(pi v x) for v = 0 ... K-1 at the points of a row, by cos((v+1) a) = 2 cos a cos(v a) - ...
-std::vector<double> cosine_table(const PlaneWarp& plane, int64_t points) {
-  std::vector<double> table(plane.displacement ? plane.terms * points : 0);
-  for (int64_t i = 0; plane.displacement && i < points; ++i) {
-    const double x = static_cast<double>(i) * (kGroup / 2) + 0.5;
-    const double angle = std::numbers::pi * (x * plane.basis_scale[0] + plane.basis_offset[0]);
-    for (int v = 0; v < plane.terms; ++v) {
-      table[v * points + i] = v == 0   ? 1
-                              : v == 1 ? std::cos(angle)
-                                       : 2 * table[points + i] * table[(v - 1) * points + i] -
-                                             table[(v - 2) * points + i];
+// Tables::cosines, by cos((v + 1) a) = 2 cos a cos(v a) - cos((v - 1) a).
+std::vector<double> cosine_table(const PlaneWarp& plane, int64_t groups) {
+  if (!plane.displacement) return {};
+  const int64_t points = 2 * (groups + 1);
+  std::vector<double> table(plane.terms * points, 1.0);
+  for (int64_t i = 0; plane.terms > 1 && i < points; ++i) {
+    const int64_t column = i <= groups ? i * kGroup : (i - groups - 1) * kGroup + kGroup / 2;
+    const double x = static_cast<double>(column) + 0.5;
+    const double cosine =
+        std::cos(std::numbers::pi * (x * plane.basis_scale[0] + plane.basis_offset[0]));
+    table[points + i] = cosine;
+    for (int v = 2; v < plane.terms; ++v) {
+      table[v * points + i] =
+          2 * cosine * table[(v - 1) * points + i] - table[(v - 2) * points + i];
     }
   }
   return table;
@@ -76,17 +79,16 @@ void warp_planes(const PlaneWarp* planes, int count) {
   std::vector<planar::Tables> tables(count);
   std::vector<std::vector<double>> cosines(count);
   std::vector<int64_t> blocks(count + 1, 0);  // pieces of work before each plane
-  int64_t most_points = 0;
+  int64_t most_groups = 0;
   for (int i = 0; i < count; ++i) {
-    const int64_t points = 2 * ((planes[i].output_width + kGroup - 1) / kGroup) + 1;
-    cosines[i] = cosine_table(planes[i], points);
-    tables[i] = {points, cosines[i].data(), parabola_error(planes[i]) > kCurvatureLimit};
-    const bool empty = planes[i].output_width <= 0;
-    blocks[i + 1] = blocks[i] + (empty ? 0 : (planes[i].output_height + kRows - 1) / kRows);
-    most_points = std::max(most_points, points);
+    const int64_t groups = (planes[i].output_width + kGroup - 1) / kGroup;
+    cosines[i] = cosine_table(planes[i], groups);
+    tables[i] = {groups, cosines[i].data(), parabola_error(planes[i]) > kCurvatureLimit};
+    blocks[i + 1] = blocks[i] + (groups > 0 ? (planes[i].output_height + kRows - 1) / kRows : 0);
+    most_groups = std::max(most_groups, groups);
   }
   parallel_for(0, blocks[count], 1, [&](int64_t begin, int64_t end) {
-    std::vector<double> scratch(2 * most_points);
+    std::vector<double> scratch(planar::scratch_size(most_groups));
     for (int64_t block = begin; block < end; ++block) {
       int i = 0;
       while (block >= blocks[i + 1]) ++i;

@@ -1,32 +1,17 @@
 // Rows of the planar warp; compiled once for each instruction set.
 //
-// Sixteen output pixels in a row (a group) see source points on a parabola through three exact
-// points. Their taps lie close together: for each run of 8 (uint8) or 4 (uint16) pixels one load of
-// 16 bytes a source row holds all of them, and a byte shuffle deals them out. Horizontal sums are
-// exact in integers (weights carry 15 bits), the vertical sum is in float. Groups that this does
-// not fit are done pixel by pixel with the same weights.
+// Sixteen output pixels in a row (a group) see source points on a parabola (planar_points.h). For
+// each run of 8 (uint8) or 4 (uint16) of them one load of 16 bytes a source row usually holds all
+// taps, and a byte shuffle deals them out. Where it does not (edges, steep maps) taps are gathered.
+// Horizontal sums are exact in integers (weights carry 15 bits), the vertical sum is in float.
 
 #include <cstring>
 
 #include "warp/lanes.h"
-#include "warp/planar.h"
+#include "warp/planar_points.h"
 
 namespace steadyview::planar::STEADYVIEW_ISA {
 namespace {
-
-// Own always-inlined helpers: a shared inline function would exist once for all variants.
-template <typename T>
-STEADYVIEW_HOST_DEVICE T least(T a, T b) {
-  return b < a ? b : a;
-}
-template <typename T>
-STEADYVIEW_HOST_DEVICE T most(T a, T b) {
-  return a < b ? b : a;
-}
-template <typename T>
-STEADYVIEW_HOST_DEVICE T bounded(T a, T low, T high) {
-  return a < low ? low : high < a ? high : a;
-}
 
 constexpr float kOne = 32768;  // weights are stored negated: -1 fits 16 bits, +1 does not
 
@@ -38,122 +23,19 @@ STEADYVIEW_HOST_DEVICE float fused_scalar(float a, float b, float c) {
 #endif
 }
 
-// Source points of a group: (x + i (dx + i ddx), y + ...) for pixel i, in units where the centre of
-// source pixel (0, 0) is (0, 0). The whole part is kept apart: floats then resolve 2^-19 px.
-struct Group {
-  int ix, iy;
-  float x, dx, ddx, y, dy, ddy;
-  bool far;
-};
-
-struct Axis {
-  int whole;
-  float part, slope, bend;
-};
-
-STEADYVIEW_HOST_DEVICE Axis parabola(const double* p) {
-  // To a multiple of 2^-20 px: what is off a whole number by rounding only becomes whole.
-  constexpr double kSnap = 1.5 * (int64_t{1} << 32);
-  const double start = (p[0] + kSnap) - kSnap;
-  const int whole = static_cast<int>(start) - (start < static_cast<int>(start));
-  const double bend = (p[2] - p[1] - (p[1] - p[0])) * (1.0 / 128);
-  return {whole, static_cast<float>(start - whole),
-          static_cast<float>((p[1] - p[0]) * 0.125 - 8 * bend), static_cast<float>(bend)};
-}
-
-STEADYVIEW_HOST_DEVICE bool is_far(const double* p) {
-  const double low = least(p[0], least(p[1], p[2])), high = most(p[0], most(p[1], p[2]));
-  return !(low > -kFarthest && high < kFarthest);
-}
-
-STEADYVIEW_HOST_DEVICE Group make_group(const double* xs, const double* ys) {
-  if (is_far(xs) || is_far(ys))
-    return {.ix = 0, .iy = 0, .x = 0, .dx = 0, .ddx = 0, .y = 0, .dy = 0, .ddy = 0, .far = true};
-  const Axis x = parabola(xs), y = parabola(ys);
-  return {x.whole, y.whole, x.part, x.slope, x.bend, y.part, y.slope, y.bend, false};
-}
-
-// Displacement of a row as cosine coefficients in x.
-STEADYVIEW_HOST_DEVICE void row_terms(const PlaneWarp& plane, int axis, double y, double* terms) {
-  const int n = plane.terms;
-  const double* c = plane.displacement + axis * n * n;
-  const double angle = 3.14159265358979323846 * (y * plane.basis_scale[1] + plane.basis_offset[1]);
-  for (int v = 0; v < n; ++v) terms[v] = 0;
-  for (int u = 0; u < n; ++u) {
-    const double cosine = __builtin_cos(u * angle);
-    for (int v = 0; v < n; ++v) terms[v] += c[u * n + v] * cosine;
-  }
-}
-
-// Source points at every half group of row `row`.
-void row_points(const PlaneWarp& plane, const Tables& tables, int64_t row, const double* terms,
-                double* xs, double* ys) {
-  const double* m = plane.source_from_output;
-  const double y = static_cast<double>(row) + 0.5;
-  const double x0 = m[1] * y + m[2], y0 = m[4] * y + m[5], w0 = m[7] * y + m[8];
-  const int64_t n = tables.points;
-  if (m[6] == 0 && m[7] == 0 && m[8] == 1) {
-    for (int64_t i = 0; i < n; ++i) {
-      const double x = static_cast<double>(static_cast<int>(i)) * (kGroup / 2) + 0.5;
-      xs[i] = m[0] * x + x0 - 0.5;
-      ys[i] = m[3] * x + y0 - 0.5;
-    }
-  } else {
-    for (int64_t i = 0; i < n; ++i) {
-      const double x = static_cast<double>(static_cast<int>(i)) * (kGroup / 2) + 0.5;
-      const double scale = 1 / most(m[6] * x + w0, 1e-6);
-      xs[i] = (m[0] * x + x0) * scale - 0.5;
-      ys[i] = (m[3] * x + y0) * scale - 0.5;
-    }
-  }
-  for (int v = 0; plane.displacement && v < plane.terms; ++v) {
-    const double* cosine = tables.cosines + v * n;
-    for (int64_t i = 0; i < n; ++i) {
-      xs[i] += terms[v] * cosine[i];
-      ys[i] += terms[plane.terms + v] * cosine[i];
-    }
-  }
-}
-
-// The source point of one pixel, for the planes whose groups are no parabolas and for far points.
-void exact_point(const PlaneWarp& plane, int64_t column, int64_t row, const double* terms,
-                 double* point) {
-  const double* m = plane.source_from_output;
-  const double x = static_cast<double>(column) + 0.5, y = static_cast<double>(row) + 0.5;
-  const double w = most(m[6] * x + m[7] * y + m[8], 1e-6);
-  const double angle = 3.14159265358979323846 * (x * plane.basis_scale[0] + plane.basis_offset[0]);
-  for (int axis = 0; axis < 2; ++axis) {
-    point[axis] = (m[3 * axis] * x + m[3 * axis + 1] * y + m[3 * axis + 2]) / w - 0.5;
-    for (int v = 0; plane.displacement && v < plane.terms; ++v) {
-      point[axis] += terms[axis * plane.terms + v] * __builtin_cos(v * angle);
-    }
-    constexpr double kSnap = 1 << 20;
-    point[axis] = __builtin_floor(bounded(point[axis], -1e9, 1e9) * kSnap + 0.5) / kSnap;
-  }
-}
-
-template <Filter filter>
-STEADYVIEW_HOST_DEVICE void whole_weights(float t, int* w) {
-  constexpr int taps = filter_taps(filter), rest = taps / 2;
-  float weights[taps];
-  filter_weights<filter, float>(t, weights);
-  int sum = -static_cast<int>(kOne);
-  for (int k = 0; k < taps; ++k) {
-    if (k == rest) continue;
-    w[k] = static_cast<int>(__builtin_lrintf(weights[k] * -kOne));
-    sum -= w[k];
-  }
-  w[rest] = most(sum, -static_cast<int>(kOne));
-}
-
 // One pixel at (ix + tx, iy + ty), 0 <= tx, ty <= 1.
 template <typename T, Filter filter>
 void warp_pixel(const PlaneWarp& plane, int64_t ix, int64_t iy, float tx, float ty, T* out) {
-  constexpr int taps = filter_taps(filter);
-  int wx[taps];
-  float wy[taps];
-  whole_weights<filter>(tx, wx);
-  filter_weights<filter, float>(ty, wy);
+  constexpr int taps = filter_taps(filter), rest = taps / 2;
+  float fx[taps], wy[taps];
+  filter_weights<filter, float>(tx, -kOne, fx);
+  filter_weights<filter, float>(ty, -1 / kOne, wy);
+  int wx[taps], left_over = -static_cast<int>(kOne);
+  for (int k = 0; k < taps; ++k) {
+    wx[k] = static_cast<int>(__builtin_lrintf(fx[k]));
+    if (k != rest) left_over -= wx[k];
+  }
+  wx[rest] = most(left_over, -static_cast<int>(kOne));
   float sum = 0;
   for (int r = 0; r < taps; ++r) {
     const int64_t y = bounded<int64_t>(iy + r + 1 - taps / 2, 0, plane.source_height - 1);
@@ -164,7 +46,7 @@ void warp_pixel(const PlaneWarp& plane, int64_t ix, int64_t iy, float tx, float 
       const int64_t x = bounded<int64_t>(ix + k + 1 - taps / 2, 0, plane.source_width - 1);
       h += static_cast<int64_t>(line[x]) * wx[k];
     }
-    sum = fused_scalar(static_cast<float>(h), wy[r] * (-1 / kOne), sum);
+    sum = fused_scalar(static_cast<float>(h), wy[r], sum);
   }
   const float limit = static_cast<float>(plane.max_value);
   *out = static_cast<T>(__builtin_lrintf(least(most(sum, 0.0f), limit)));
@@ -184,14 +66,15 @@ void warp_exactly(const PlaneWarp& plane, int64_t row, int64_t first, int64_t la
 }
 
 template <typename T, Filter filter>
-void warp_group_scalar(const PlaneWarp& plane, const Group& g, int64_t count, T* out) {
-  for (int64_t i = 0; i < count; ++i) {
+void warp_group_scalar(const PlaneWarp& plane, const RowPlan& plan, int64_t g, int count, T* out) {
+  const AxisPlan &x = plan.axis[0], &y = plan.axis[1];
+  for (int i = 0; i < count; ++i) {
     const float f = static_cast<float>(i);
-    const float u = fused_scalar(f, fused_scalar(f, g.ddx, g.dx), g.x);
-    const float v = fused_scalar(f, fused_scalar(f, g.ddy, g.dy), g.y);
-    const float fx = __builtin_floorf(u), fy = __builtin_floorf(v);
-    warp_pixel<T, filter>(plane, g.ix + static_cast<int64_t>(fx), g.iy + static_cast<int64_t>(fy),
-                          u - fx, v - fy, out + i);
+    const float u = fused_scalar(f, fused_scalar(f, x.bend[g], x.slope[g]), x.part[g]);
+    const float v = fused_scalar(f, fused_scalar(f, y.bend[g], y.slope[g]), y.part[g]);
+    const float fu = __builtin_floorf(u), fv = __builtin_floorf(v);
+    warp_pixel<T, filter>(plane, x.whole[g] + static_cast<int64_t>(fu),
+                          y.whole[g] + static_cast<int64_t>(fv), u - fu, v - fv, out + i);
   }
 }
 
@@ -199,18 +82,88 @@ void warp_group_scalar(const PlaneWarp& plane, const Group& g, int64_t count, T*
 
 alignas(64) constexpr float kIota[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
+enum Kind : int { kSameRows, kTwoRows, kGathered };  // how a group's taps are fetched
+
+// How the runs of a row's groups read: the run's smallest tap, relative to the group's whole part.
+template <int bytes>
+struct RunPlan {
+  static constexpr int runs = bytes == 1 ? 2 : 4;  // of a group
+  int* left[runs];
+  int* top[runs];
+  int* kind;
+};
+
+template <int bytes>
+STEADYVIEW_LANE void lay_out(RunPlan<bytes>& plan, int64_t groups, double* scratch) {
+  const int64_t padded = (groups + 15) / 16 * 16;
+  int* next = reinterpret_cast<int*>(scratch);
+  for (int j = 0; j < plan.runs; ++j) {
+    plan.left[j] = next + (2 * j) * padded;
+    plan.top[j] = next + (2 * j + 1) * padded;
+  }
+  plan.kind = next + 2 * plan.runs * padded;
+}
+
+STEADYVIEW_LANE Floats parabola(const AxisPlan& axis, int64_t g, Floats i) {
+  return fused(i, fused(i, load_floats(axis.bend + g), load_floats(axis.slope + g)),
+               load_floats(axis.part + g));
+}
+
+// Bounds of floor(parabola) over the pixels i0 ... i1 of kLanes groups: between its ends it leaves
+// their span by at most bend (i1 - i0)^2 / 4.
+STEADYVIEW_LANE void run_bounds(const AxisPlan& axis, int64_t g, float i0, float i1, Ints* low,
+                                Ints* high) {
+  const Floats a = parabola(axis, g, splat(i0)), b = parabola(axis, g, splat(i1));
+  const Floats slack = magnitude(load_floats(axis.bend + g)) * splat((i1 - i0) * (i1 - i0) / 4);
+  *low = floor_int(lower(a, b) - slack);
+  *high = floor_int(larger(a, b) + slack);
+}
+
+template <typename T, int taps>
+STEADYVIEW_LANE void plan_runs(const PlaneWarp& plane, const RowPlan& row,
+                               const RunPlan<sizeof(T)>& plan) {
+  constexpr int runs = plan.runs, length = 16 / runs, samples = 16 / static_cast<int>(sizeof(T));
+  const Ints last_left = splat_int(static_cast<int>(plane.source_width) - samples);
+  const Ints last_top = splat_int(static_cast<int>(plane.source_height) - taps);
+  for (int64_t g = 0; g < row.groups; g += kLanes) {
+    const Ints whole_x = add(load_ints(row.axis[0].whole + g), splat_int(1 - taps / 2));
+    const Ints whole_y = add(load_ints(row.axis[1].whole + g), splat_int(1 - taps / 2));
+    Ints gathered = splat_int(0), two = splat_int(0);  // -1 where true
+    for (int j = 0; j < runs; ++j) {
+      Ints left, right, top, bottom;
+      const float i0 = static_cast<float>(j * length), i1 = i0 + static_cast<float>(length - 1);
+      run_bounds(row.axis[0], g, i0, i1, &left, &right);
+      run_bounds(row.axis[1], g, i0, i1, &top, &bottom);
+      const Ints x = add(whole_x, left), y = add(whole_y, top), down = subtract(bottom, top);
+      gathered = either(gathered, above(subtract(right, left), splat_int(samples - taps)));
+      gathered = either(gathered, above(down, splat_int(1)));
+      gathered = either(gathered, either(above(splat_int(0), x), above(x, last_left)));
+      gathered = either(gathered, either(above(splat_int(0), y), above(add(y, down), last_top)));
+      two = either(two, above(down, splat_int(0)));
+      store_ints(plan.left[j] + g, left);
+      store_ints(plan.top[j] + g, top);
+    }
+    const Ints kind =
+        higher(subtract(splat_int(0), two), subtract(subtract(splat_int(0), gathered), gathered));
+    store_ints(plan.kind + g, kind);
+  }
+}
+
+// The integer weights at t, in pairs: those of taps 2j and 2j + 1 are the words of lane w[j].
 template <Filter filter>
 STEADYVIEW_LANE void pair_weights(Floats t, Ints* w) {
   constexpr int taps = filter_taps(filter), rest = taps / 2;
+  constexpr float kMagic = 1.5f * (1 << 23);  // its lower bits are the number, rounded to even
   Floats weights[taps];
-  filter_weights<filter, float>(t, weights);
-  Ints whole[taps], sum = splat_int(-static_cast<int>(kOne));
+  filter_weights<filter, float>(t, -kOne, weights);
+  Ints whole[taps], sum = splat_int(0);
   for (int k = 0; k < taps; ++k) {
     if (k == rest) continue;
-    whole[k] = round_int(weights[k] * splat(-kOne));
-    sum = subtract(sum, whole[k]);
+    whole[k] = bits(weights[k] + splat(kMagic));
+    sum = add_words(sum, whole[k]);
   }
-  whole[rest] = higher(sum, splat_int(-static_cast<int>(kOne)));
+  // Saturated: rounding may leave 1.00003, which 16 bits do not hold.
+  whole[rest] = subtract_words(splat_int(static_cast<int>(0x80008000)), sum);
   for (int j = 0; j < taps / 2; ++j) w[j] = pairs(whole[2 * j], whole[2 * j + 1]);
 }
 
@@ -224,146 +177,173 @@ STEADYVIEW_LANE Ints control(Ints pair) {
   }
 }
 
-// kLanes pixels from number `offset` of the group; false when their taps lie too far apart.
-template <typename T, Filter filter>
-STEADYVIEW_LANE bool warp_lanes(const PlaneWarp& plane, const Group& g, int offset, int64_t count,
-                                T* out) {
-  constexpr int taps = filter_taps(filter), half = taps / 2, bytes = sizeof(T);
-  constexpr int runs = kRuns<bytes>, stride = kLanes / runs, samples = 16 / bytes;
-  static_assert(samples >= taps);
-  // Lanes beyond the end of the row repeat the last pixel.
-  const Floats i = lower(load_floats(kIota + offset), splat(static_cast<float>(count - 1)));
-  const Floats u = fused(i, fused(i, splat(g.ddx), splat(g.dx)), splat(g.x));
-  const Floats v = fused(i, fused(i, splat(g.ddy), splat(g.dy)), splat(g.y));
-  const Ints ux = floor_int(u), vy = floor_int(v);
-  const Ints base_x = run_end<bytes>(ux, false), base_y = run_end<bytes>(vy, g.dy < 0);
-  Ints rel = subtract(ux, base_x);
-  const Ints down = subtract(vy, base_y);  // 0 or 1: the lane's first row is the run's or the next
-  if (any_above(rel, splat_int(samples - taps)) || any_above(down, splat_int(1))) return false;
-
-  alignas(64) int left[kLanes], top[kLanes];
-  store_ints(left, add(base_x, splat_int(g.ix + 1 - half)));
-  store_ints(top, add(base_y, splat_int(g.iy + 1 - half)));
-  const int last_left = static_cast<int>(plane.source_width) - samples;
-  const int last_top = static_cast<int>(plane.source_height) - taps - 1;
-  bool inside_x = true, inside_y = true;
-  for (int j = 0; j < runs; ++j) {
-    inside_x &= left[j * stride] >= 0 && left[j * stride] <= last_left;
-    inside_y &= top[j * stride] >= 0 && top[j * stride] <= last_top;
-  }
-
-  Ints deal[half], wx[half];
-  if (inside_x) [[likely]] {
-    const Ints first = add(pairs(rel, rel), splat_int(0x00010000));
-    for (int j = 0; j < half; ++j) deal[j] = control<bytes>(add(first, splat_int(j * 0x00020002)));
-  } else {
-    if (last_left < 0) return false;
-    // Loads stay inside the row, and the shuffle repeats its first or last sample.
-    const Ints tap = add(ux, splat_int(g.ix + 1 - half));
-    Ints start = load_ints(left), shuffled[taps];
-    for (int j = 0; j < kLanes; ++j) left[j] = bounded(left[j], 0, last_left);
-    start = load_ints(left);
-    for (int k = 0; k < taps; ++k) {
-      const Ints x = lower(higher(add(tap, splat_int(k)), splat_int(0)),
-                           splat_int(static_cast<int>(plane.source_width) - 1));
-      shuffled[k] = subtract(x, start);
-      if (any_above(shuffled[k], splat_int(samples - 1))) return false;
-    }
-    for (int j = 0; j < half; ++j) {
-      deal[j] = control<bytes>(pairs(shuffled[2 * j], shuffled[2 * j + 1]));
-    }
-  }
-  pair_weights<filter>(u - to_floats(ux), wx);
-  Floats wy[taps];
-  filter_weights<filter, float>((v - to_floats(vy)), wy);
-  for (Floats& w : wy) w = w * splat(-1 / kOne);
-
-  const uint8_t* lines[runs];
-  const uint8_t* source = static_cast<const uint8_t*>(plane.source);
-  const auto find_lines = [&](int r) {
-    for (int j = 0; j < runs; ++j) {
-      const int64_t y = bounded<int64_t>(top[j * stride] + r, 0, plane.source_height - 1);
-      lines[j] = source + y * plane.source_stride + left[j * stride] * int64_t{bytes};
-    }
-  };
-  find_lines(0);
-  Floats sum = splat(0);
-  const auto add_row = [&](Floats weight) {
-    const Ints samples16 = load_runs<bytes>(lines);
-    Ints h = dot_pairs(pick_bytes(samples16, deal[0]), wx[0]);
-    for (int j = 1; j < half; ++j) {
-      h = add(h, dot_pairs(pick_bytes(samples16, deal[j]), wx[j]));
-    }
-    sum = fused(to_floats(h), weight, sum);
-  };
-  const auto next_row = [&](int r) {
-    if (inside_y) {
-      for (int j = 0; j < runs; ++j) lines[j] += plane.source_stride;
-    } else {
-      find_lines(r);
-    }
-  };
-  const Mask lower_row = nonzero(down);
-  if (!any(lower_row)) {
-    for (int r = 0; r < taps; ++r) {
-      add_row(wy[r]);
-      if (r + 1 < taps) next_row(r + 1);
-    }
-  } else {
-    const Floats zero = splat(0);
-    for (int r = 0; r <= taps; ++r) {
-      add_row(select(lower_row, r > 0 ? wy[r - 1] : zero, r < taps ? wy[r] : zero));
-      if (r < taps) next_row(r + 1);
-    }
-  }
-  const Ints result = lower(higher(round_int(sum), splat_int(0)), splat_int(plane.max_value));
-  if (count >= offset + kLanes) {
-    store_samples(out + offset, result);
-  } else {
+template <typename T>
+STEADYVIEW_LANE void store_result(const PlaneWarp& plane, Floats sum, int count, T* out) {
+  Ints result = higher(round_int(sum), splat_int(0));
+  if constexpr (sizeof(T) == 2) result = lower(result, splat_int(plane.max_value));
+  if (count >= kLanes) [[likely]] {
+    store_samples(out, result);  // uint8 saturates
+  } else if (count > 0) {
     T whole[kLanes];
     store_samples(whole, result);
-    std::memcpy(out + offset, whole, (count - offset) * sizeof(T));
+    std::memcpy(out, whole, static_cast<size_t>(count) * sizeof(T));
   }
-  return true;
+}
+
+// Source points of kLanes pixels from pixel `offset` of group g. Beyond the end of the row the last
+// pixel is repeated.
+STEADYVIEW_LANE void lane_points(const RowPlan& plan, int64_t g, int offset, int count, Floats* u,
+                                 Floats* v) {
+  const AxisPlan &x = plan.axis[0], &y = plan.axis[1];
+  Floats i = load_floats(kIota + offset);
+  if (count < kGroup) i = lower(i, splat(static_cast<float>(count - 1)));
+  *u = fused(i, fused(i, splat(x.bend[g]), splat(x.slope[g])), splat(x.part[g]));
+  *v = fused(i, fused(i, splat(y.bend[g]), splat(y.slope[g])), splat(y.part[g]));
+}
+
+template <typename T, Filter filter, bool two_rows>
+STEADYVIEW_LANE void warp_runs(const PlaneWarp& plane, const RowPlan& plan,
+                               const RunPlan<sizeof(T)>& run_plan, int64_t g, int offset, int count,
+                               T* out) {
+  constexpr int taps = filter_taps(filter), half = taps / 2, bytes = sizeof(T);
+  constexpr int runs = kRuns<bytes>;
+  const int* const* left = run_plan.left + offset / kLanes * runs;
+  const int* const* top = run_plan.top + offset / kLanes * runs;
+  Floats u, v;
+  lane_points(plan, g, offset, count, &u, &v);
+  const Ints floor_u = floor_int(u), rel = subtract(floor_u, spread<bytes>(left, g));
+  Ints deal[half], wx[half];
+  const Ints first = add(pairs(rel, rel), splat_int(0x00010000));
+  for (int j = 0; j < half; ++j) deal[j] = control<bytes>(add(first, splat_int(j * 0x00020002)));
+  pair_weights<filter>(u - to_floats(floor_u), wx);
+  Floats wy[taps], ty = v - to_floats(spread<bytes>(top, g));
+  const Mask lower_row = at_least(ty, splat(1));
+  if (two_rows) ty = ty - select(lower_row, splat(1), splat(0));
+  filter_weights<filter, float>(ty, -1 / kOne, wy);
+
+  const uint8_t* lines[runs];
+  for (int j = 0; j < runs; ++j) {
+    lines[j] = static_cast<const uint8_t*>(plane.source) +
+               (plan.axis[1].whole[g] + top[j][g] + 1 - half) * plane.source_stride +
+               (plan.axis[0].whole[g] + left[j][g] + 1 - half) * int64_t{bytes};
+  }
+  Floats sum = splat(0);
+  for (int r = 0; r < taps + two_rows; ++r) {
+    const Ints line = load_runs<bytes>(lines);
+    for (int j = 0; j < runs; ++j) lines[j] += plane.source_stride;
+    Ints h = dot_pairs(pick_bytes(line, deal[0]), wx[0]);
+    for (int j = 1; j < half; ++j) h = add(h, dot_pairs(pick_bytes(line, deal[j]), wx[j]));
+    const Floats weight = two_rows ? select(lower_row, r > 0 ? wy[r > 0 ? r - 1 : 0] : splat(0),
+                                            r < taps ? wy[r < taps ? r : 0] : splat(0))
+                                   : wy[r];
+    sum = fused(to_floats(h), weight, sum);
+  }
+  store_result(plane, sum, count - offset, out + offset);
+}
+
+// Any source points: two taps at a time are gathered, and taps beyond the source repeat its edge.
+template <typename T, Filter filter>
+__attribute__((noinline)) void warp_gathered(const PlaneWarp& plane, const RowPlan& plan, int64_t g,
+                                             int offset, int count, T* out) {
+  constexpr int taps = filter_taps(filter), half = taps / 2, bytes = sizeof(T);
+  constexpr int samples = 4 / bytes;  // in what is gathered
+  const Ints zero = splat_int(0), last_x = splat_int(static_cast<int>(plane.source_width) - 1);
+  const Ints last_y = splat_int(static_cast<int>(plane.source_height) - 1);
+  Floats u, v, wy[taps];
+  lane_points(plan, g, offset, count, &u, &v);
+  const Ints floor_u = floor_int(u), floor_v = floor_int(v);
+  Ints wx[half], start[half], deal[half];
+  pair_weights<filter>(u - to_floats(floor_u), wx);
+  filter_weights<filter, float>(v - to_floats(floor_v), -1 / kOne, wy);
+  // Shuffles number the bytes of 16: what lane n of four gathered begins at 4 n.
+  alignas(64) static constexpr int kLaneStart[16] = {0, 4, 8, 12, 0, 4, 8, 12,
+                                                     0, 4, 8, 12, 0, 4, 8, 12};
+  const Ints lane_start =
+      multiply(load_ints(kLaneStart), splat_int(bytes == 1 ? 0x00010001 : 0x01010101));
+  for (int j = 0; j < half; ++j) {
+    Ints tap[2];
+    for (int k = 0; k < 2; ++k) {
+      const int shift = plan.axis[0].whole[g] + 1 - half + 2 * j + k;
+      tap[k] = lower(higher(add(floor_u, splat_int(shift)), zero), last_x);
+    }
+    start[j] = lower(tap[0], splat_int(static_cast<int>(plane.source_width) - samples));
+    const Ints pair = pairs(subtract(tap[0], start[j]), subtract(tap[1], start[j]));
+    deal[j] = add(control<bytes>(pair), lane_start);
+    start[j] = multiply(start[j], splat_int(bytes));
+  }
+  Floats sum = splat(0);
+  const uint8_t* source = static_cast<const uint8_t*>(plane.source);
+  for (int r = 0; r < taps; ++r) {
+    const Ints y = add(floor_v, splat_int(plan.axis[1].whole[g] + 1 - half + r));
+    const Ints line =
+        multiply(lower(higher(y, zero), last_y), splat_int(static_cast<int>(plane.source_stride)));
+    Ints h = zero;
+    for (int j = 0; j < half; ++j) {
+      h = add(h, dot_pairs(pick_bytes(gather(source, add(line, start[j])), deal[j]), wx[j]));
+    }
+    sum = fused(to_floats(h), wy[r], sum);
+  }
+  store_result(plane, sum, count - offset, out + offset);
 }
 
 #endif
 
-template <typename T, Filter filter>
-void warp_group(const PlaneWarp& plane, const Group& g, int64_t count, T* out) {
+// Whether the vector code serves this plane: samples are signed words to its dot products, offsets
+// 32-bit numbers, and gathers read four bytes.
+template <typename T>
+bool use_lanes(const PlaneWarp& plane) {
 #if defined(__AVX2__)
-  bool done = plane.max_value < 32768;  // samples are signed words to the dot products
-  if constexpr (16 / sizeof(T) < filter_taps(filter)) done = false;
-  for (int offset = 0; done && offset < count; offset += kLanes) {
-    done = warp_lanes<T, filter>(plane, g, offset, count, out);
-  }
-  if (done) return;
+  constexpr int64_t bytes = sizeof(T), limit = int64_t{1} << 31;
+  const int64_t size = plane.source_height * plane.source_stride;
+  return plane.max_value < 32768 && plane.source_width * bytes >= 4 && size < limit &&
+         plane.source_stride > 0;
+#else
+  (void)plane;
+  return false;
 #endif
-  warp_group_scalar<T, filter>(plane, g, count, out);
 }
 
 template <typename T, Filter filter>
 void warp_rows_of(const PlaneWarp& plane, const Tables& tables, double* scratch, int64_t first,
                   int64_t last) {
   double terms[2 * 32];
+  RowPlan plan;
+  [[maybe_unused]] double* rest = lay_out(plan, tables.groups, scratch);
+  const bool lanes = use_lanes<T>(plane);
+#if defined(__AVX2__)
+  RunPlan<sizeof(T)> runs;
+  lay_out(runs, tables.groups, rest);
+#endif
   for (int64_t row = first; row < last; ++row) {
     T* line = reinterpret_cast<T*>(static_cast<uint8_t*>(plane.output) + row * plane.output_stride);
-    for (int axis = 0; plane.displacement && axis < 2; ++axis) {
-      row_terms(plane, axis, static_cast<double>(row) + 0.5, terms + axis * plane.terms);
-    }
+    if (plane.displacement) row_terms(plane, row, terms);
     if (tables.exact) {
       warp_exactly<T, filter>(plane, row, 0, plane.output_width, terms, line);
       continue;
     }
-    double *xs = scratch, *ys = scratch + tables.points;
-    row_points(plane, tables, row, terms, xs, ys);
-    for (int64_t x = 0; x < plane.output_width; x += kGroup, xs += 2, ys += 2) {
-      const int64_t count = least(kGroup, plane.output_width - x);
-      const Group g = make_group(xs, ys);
-      if (g.far) {
-        warp_exactly<T, filter>(plane, row, x, x + count, terms, line);
+    plan_row(plane, tables, row, terms, plan);
+#if defined(__AVX2__)
+    if (lanes) plan_runs<T, filter_taps(filter)>(plane, plan, runs);
+#endif
+    for (int64_t g = 0; g < tables.groups; ++g) {
+      T* out = line + g * kGroup;
+      const int count = static_cast<int>(least(kGroup, plane.output_width - g * kGroup));
+      if (plan.far[g]) {
+        warp_exactly<T, filter>(plane, row, g * kGroup, g * kGroup + count, terms, line);
+      } else if (!lanes) {
+        warp_group_scalar<T, filter>(plane, plan, g, count, out);
       } else {
-        warp_group<T, filter>(plane, g, count, line + x);
+#if defined(__AVX2__)
+        for (int offset = 0; offset < kGroup; offset += kLanes) {
+          if (runs.kind[g] == kSameRows) {
+            warp_runs<T, filter, false>(plane, plan, runs, g, offset, count, out);
+          } else if (runs.kind[g] == kTwoRows) {
+            warp_runs<T, filter, true>(plane, plan, runs, g, offset, count, out);
+          } else {
+            warp_gathered<T, filter>(plane, plan, g, offset, count, out);
+          }
+        }
+#endif
       }
     }
   }
