@@ -1,7 +1,7 @@
 """The public functions: one call from a shaky video to a steady one."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from .options import StabilizeOptions
 from .path.shake import shake_removed_db
 from .path.similarity import CameraPath
 from .render.steady import steady_frames
-from .video.info import VideoInfo
+from .video.info import Frame, VideoInfo
 from .video.pipeline import Prefetch
-from .video.reader import VideoReader, open_video
+from .video.reader import FrameReader, open_video
 from .video.writer import VideoWriter, check_output
 
 __all__ = ["Progress", "StabilizationResult", "stabilize"]
@@ -25,11 +25,12 @@ __all__ = ["Progress", "StabilizationResult", "stabilize"]
 #: Called with the stage ("analyse" or "render"), the frames done, and how many there are (or None).
 Progress = Callable[[str, int, int | None], None]
 
-Source = str | Path | np.ndarray | Iterable[np.ndarray]
+Source = str | Path | np.ndarray | Sequence[np.ndarray]
+
 
 
 def stabilize(
-    source: Source,
+    source: Source | Iterable[np.ndarray],
     output: str | Path | None = None,
     *,
     options: StabilizeOptions | None = None,
@@ -62,8 +63,8 @@ def stabilize(
         options = StabilizeOptions.make(**given)
     elif given:
         raise TypeError(f"give either options or {', '.join(given)}, not both")
-    if not isinstance(source, str | Path | np.ndarray):
-        source = np.stack(list(source)) if (source := list(source)) else np.zeros((0, 0, 0, 3))
+    if not isinstance(source, str | Path | Sequence | np.ndarray):
+        source = list(source)  # frames are read twice: once to measure, once to render
     if output is not None:
         check_output(output, source=source, overwrite=overwrite)
 
@@ -83,7 +84,7 @@ def stabilize(
 
 
 def _motion(
-    source: str | Path | np.ndarray,
+    source: Source,
     motion: str | Path | GlobalMotion | None,
     progress: Progress | None,
     timings: dict[str, float],
@@ -100,7 +101,7 @@ def _motion(
 
 
 def analyse(
-    source: str | Path | np.ndarray,
+    source: Source,
     progress: Progress | None = None,
     timings: dict[str, float] | None = None,
     warnings: list[str] | None = None,
@@ -151,7 +152,7 @@ class StabilizationResult:
         output: the file that was written.
     """
 
-    source: str | Path | np.ndarray = field(repr=False)
+    source: Source = field(repr=False)
     info: VideoInfo
     motion: GlobalMotion = field(repr=False)
     path: CameraPath = field(repr=False)
@@ -186,10 +187,12 @@ class StabilizationResult:
     def frames(self) -> Iterator[np.ndarray]:
         """The steady frames, rendered as they are asked for: uint8 RGB, `(H, W, 3)`."""
         with open_video(self.source) as reader:
-            for frame, _ in self._steady(reader, reader):
+            for frame in self._steady(reader, reader):
                 yield reader.to_rgb(frame)
 
-    def _steady(self, frames: Any, reader: VideoReader, **more: Any) -> Iterator[Any]:
+    def _steady(
+        self, frames: Iterable[Frame], reader: FrameReader, **more: Any
+    ) -> Iterator[Frame]:
         interpolation = self.options.interpolation
         return steady_frames(frames, reader.info, self.path, interpolation=interpolation, **more)
 
@@ -223,9 +226,9 @@ class StabilizationResult:
             Prefetch(self._steady(decoded, reader, allocate=writer.frame)) as steady,
         ):
             done = 0
-            for frame, target in steady:
+            for frame in steady:
                 started = time.perf_counter()
-                writer.write(target, frame.pts)
+                writer.write(frame)
                 encoding += time.perf_counter() - started
                 done += 1
                 if progress:

@@ -1,14 +1,13 @@
 """Renders a camera path: source frames in, steady frames out."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..path.similarity import CameraPath
 from ..video.info import Frame, VideoInfo
-from .frames import FrameWarper, similarity_matrix
+from .frames import FrameWarper, matrix_from_similarity
 
 __all__ = ["steady_frames"]
 
@@ -19,8 +18,8 @@ def steady_frames(
     path: CameraPath,
     *,
     interpolation: str = "bicubic",
-    allocate: Callable[[], Any] | None = None,
-) -> Iterator[tuple[Frame, Any]]:
+    allocate: Callable[[], Frame] | None = None,
+) -> Iterator[Frame]:
     """Warps each frame by the path, in one resampling step.
 
     Args:
@@ -28,11 +27,10 @@ def steady_frames(
         info: the video they come from.
         path: one row a frame.
         interpolation: "bilinear", "bicubic" or "lanczos3".
-        allocate: makes an output frame with a `planes` attribute to write into, such as
-            `VideoWriter.frame`; None allocates plain arrays.
+        allocate: makes a frame to write into, such as `VideoWriter.frame`; None: new arrays.
 
     Yields:
-        The steady frame, and what `allocate` made for it (None without).
+        The steady frames, with the source's times.
 
     Raises:
         InputError: the video has more frames than the path.
@@ -45,12 +43,12 @@ def steady_frames(
                 f"{info.source}: frame {frame.index} is not in the motion, which has {rows} "
                 "frames; was it made from another video?"
             )
-        matrix = similarity_matrix(path.source_from_output[frame.index], info.width, info.height)
+        matrix = matrix_from_similarity(path.source_from_output[frame.index], path.frame_size)
         displacement = None if path.displacement is None else path.displacement[frame.index]
         if displacement is not None and not np.any(displacement):
             displacement = None
-        target = allocate() if allocate else None
-        planes = warper.warp(
-            frame.planes, matrix, displacement, out=target.planes if target else None
-        )
-        yield Frame(planes, frame.pts, frame.time, frame.index), target
+        target = allocate() if allocate else Frame((), 0, 0.0, 0)
+        target.planes = warper.warp(frame.planes, matrix, displacement, out=target.planes or None)
+        target.pts, target.time = frame.pts, frame.time
+        target.index, target.duration = frame.index, frame.duration
+        yield target
