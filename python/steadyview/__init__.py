@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 # Public name -> module that defines it. Loaded on first use: `import steadyview` costs nothing.
 _PUBLIC = {
+    "CameraPath": "steadyview.path.similarity",
     "GlobalMotion": "steadyview.motion.global_motion",
     "StabilizationResult": "steadyview.api",
     "StabilizeOptions": "steadyview.options",

@@ -28,7 +28,6 @@ Progress = Callable[[str, int, int | None], None]
 Source = str | Path | np.ndarray | Sequence[np.ndarray]
 
 
-
 def stabilize(
     source: Source | Iterable[np.ndarray],
     output: str | Path | None = None,
@@ -119,7 +118,7 @@ def analyse(
     busy = 0.0
     with open_video(source) as reader, Prefetch(reader) as frames:
         info = reader.info
-        estimator = MotionEstimator((info.width, info.height))
+        estimator = MotionEstimator((info.width, info.height), depth=info.format.depth)
         for frame in frames:
             started = time.perf_counter()
             estimator.add(frame.planes[0], frame.time)
@@ -190,9 +189,7 @@ class StabilizationResult:
             for frame in self._steady(reader, reader):
                 yield reader.to_rgb(frame)
 
-    def _steady(
-        self, frames: Iterable[Frame], reader: FrameReader, **more: Any
-    ) -> Iterator[Frame]:
+    def _steady(self, frames: Iterable[Frame], reader: FrameReader, **more: Any) -> Iterator[Frame]:
         interpolation = self.options.interpolation
         return steady_frames(frames, reader.info, self.path, interpolation=interpolation, **more)
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from ..motion.global_motion import GlobalMotion
 from ..options import StabilizeOptions
-from ..path.residual import smooth_residual
 from ..path.shake import shake_energy, shake_removed_db
 from ..path.similarity import CameraPath, smooth_similarity
 
@@ -34,20 +33,20 @@ def global_flow(motion: GlobalMotion, options: StabilizeOptions) -> tuple[Camera
         static=options.static,
         norm=options.norm,
     )
-    path, note = no_worse_than_source(motion, path)
-    if options.residual and not note:
-        path = smooth_residual(motion, path)
+    path, note = no_worse_than_source(motion, path, options.static)
     return path, note
 
 
-def no_worse_than_source(motion: GlobalMotion, path: CameraPath) -> tuple[CameraPath, str]:
+def no_worse_than_source(
+    motion: GlobalMotion, path: CameraPath, static: bool = False
+) -> tuple[CameraPath, str]:
     """Only as much of a correction as helps: the whole, a part of it, or none, with a note.
 
     A part is a mix with the identity; the corner constraints are convex, so it has no border.
     """
     width, _ = motion.frame_size
     shake = np.sqrt(shake_energy(motion.similarity, motion.times, motion.frame_size, motion.shots))
-    if shake < STEADY_RMS * width / 640:
+    if shake < STEADY_RMS * width / 640 and not static:
         return with_part(path, 0.0), "the video is steady already: its frames are left as they are"
     for part in (1.0, 0.75, 0.5, 0.25):
         mixed = with_part(path, part)
