@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, OptionError, OutputError, SteadyviewError
+from .errors import InputError, OutputError, SteadyviewError
 from .options import StabilizeOptions
 
 __all__ = ["Console", "Job", "exit_code", "plan", "quality_lines", "run"]
@@ -252,7 +252,7 @@ class Console:
 
 
 class _Speedometer:
-    """A progress callback that moves a Rich bar: analysing is its first half, rendering the rest."""
+    """A progress callback that moves a Rich bar: analysing fills its first half."""
 
     def __init__(self, view: Any, task: Any) -> None:
         self.view, self.task = view, task

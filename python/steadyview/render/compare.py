@@ -1,11 +1,11 @@
 """Before and after in one video: side by side, or one picture with a moving divider."""
 
+import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,7 +13,6 @@ import numpy as np
 
 from ..video.info import Frame, VideoInfo, pixel_format
 from ..video.reader import open_video
-from ..video.rgb import RgbConverter
 from ..video.writer import VideoWriter
 
 __all__ = ["compare_side_by_side", "draw_label", "side_by_side", "wipe_pair"]
@@ -61,10 +60,10 @@ def compare_side_by_side(
         height = _even(info.height * scale)
         compose = wipe_pair if wipe else side_by_side
         pairs = _pairs(_rgb_frames(first, height), _rgb_frames(second, height))
-        frame, (left, right) = next(pairs, (None, (None, None)))
-        if frame is None:
+        opening = next(pairs, None)
+        if opening is None:
             return 0
-        canvas = compose(left, right, labels, 0.0)
+        canvas = compose(opening[1], opening[2], labels, 0.0)
         target = replace(
             info,
             width=canvas.shape[1],
@@ -76,14 +75,11 @@ def compare_side_by_side(
         template = before if os.path.isfile(before) else None
         done = 0
         with VideoWriter(output, target, template=template, overwrite=overwrite) as writer:
-            while frame is not None:
-                writer.write(_as_frame(canvas, frame))
+            for frame, left, right in itertools.chain([opening], pairs):
+                writer.write(_as_frame(compose(left, right, labels, frame.time), frame))
                 done += 1
                 if progress:
                     progress("compare", done, info.frames)
-                frame, (left, right) = next(pairs, (None, (None, None)))
-                if frame is not None:
-                    canvas = compose(left, right, labels, frame.time)
     return done
 
 
@@ -154,17 +150,16 @@ def draw_label(image: np.ndarray, text: str, *, at_right: bool = False) -> np.nd
     return image
 
 
-def _pairs(first: Iterable[Any], second: Iterable[Any]) -> Iterator[tuple[Any, tuple[Any, Any]]]:
+def _pairs(first: Any, second: Any) -> Iterator[tuple[Frame, np.ndarray, np.ndarray]]:
     for (frame, left), (_, right) in zip(first, second, strict=False):
-        yield frame, (left, right)
+        yield frame, left, right
 
 
 def _rgb_frames(reader: Any, height: int) -> Iterator[tuple[Frame, np.ndarray]]:
     info = reader.info
-    to_rgb = RgbConverter(info)
     width = _even(info.width * float(info.sample_aspect_ratio) * height / info.height)
     for frame in reader:
-        image = to_rgb(frame)
+        image = reader.to_rgb(frame)
         if image.shape[:2] != (height, width):
             shrinks = height < image.shape[0]
             how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC

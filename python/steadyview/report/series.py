@@ -17,7 +17,8 @@ class PathSeries:
     Attributes:
         x, y: `(N,)` pixels of the source frame, right and down.
         rotation: `(N,)` degrees.
-        zoom: `(N,)` per cent, 100 at the shot's first frame.
+        zoom: `(N,)` per cent, without the steady growth or shrinking of a shot (walking ahead
+            multiplies the size of what is seen, and would hide everything else).
     """
 
     x: np.ndarray
@@ -59,6 +60,12 @@ def path_series(
     )
     if displacement is not None:
         correction[:, :2] += displacement[:, :, 0, 0]
+    growth = np.zeros(motion.frames)
+    for first, last in zip(motion.shots, [*motion.shots[1:], motion.frames], strict=True):
+        if last - first > 2:
+            ramp = np.stack([np.ones(last - first), motion.times[first:last]], axis=1)
+            growth[first:last] = ramp @ np.linalg.lstsq(ramp, source[first:last, 3], rcond=None)[0]
+    source[:, 3] -= growth
     return _series(source), _series(source - correction)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 __all__ = ["Chart", "Line", "decimate", "ticks"]
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 640, 58, 12, 12, 40
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 640, 64, 12, 12, 44
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Chart:
     x_label: str
     y_label: str
     lines: Sequence[Line]
-    height: int = 200
+    height: int = 220
     log: bool = False
     floor: float | None = None
     ceiling: float | None = None
@@ -77,14 +77,14 @@ class Chart:
             x = across(value)
             parts.append(f'<path class="grid" d="M{x:.1f} {TOP}v{height}"/>')
             parts.append(
-                f'<text class="tick" x="{x:.1f}" y="{TOP + height + 15}" '
+                f'<text class="tick" x="{x:.1f}" y="{TOP + height + 17}" '
                 f'text-anchor="middle">{text}</text>'
             )
         for value, text in _axis(y0, y1, self.log, max(3, height // 36)):
             y = down(value)
             parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}h{width}"/>')
             parts.append(
-                f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" '
+                f'<text class="tick" x="{LEFT - 6}" y="{y + 4.5:.1f}" '
                 f'text-anchor="end">{text}</text>'
             )
         for value, text in self.vertical:
@@ -111,7 +111,7 @@ class Chart:
             f'<path class="frame" d="M{LEFT} {TOP}v{height}h{width}"/>',
             f'<text class="label" x="{middle:.0f}" y="{self.height - 6}" '
             f'text-anchor="middle">{html.escape(self.x_label)}</text>',
-            f'<text class="label" transform="translate(13 {TOP + height / 2:.0f}) rotate(-90)" '
+            f'<text class="label" transform="translate(14 {TOP + height / 2:.0f}) rotate(-90)" '
             f'text-anchor="middle">{html.escape(self.y_label)}</text>',
             "</svg>",
         ]
