@@ -1,0 +1,42 @@
+"""Black border pixels that a stabiliser left in its result."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .sharpness import view_mask, warp_to_result
+from .tracking import Array
+
+__all__ = ["border_pixels"]
+
+BLACK = 24  # limited-range luma: 16 is black, the encoder adds a little
+
+
+def border_pixels(source: Array, result: Array, result_from_source: Array | None) -> int:
+    """Counts near-black pixels that reach the frame's edge where the source is not dark.
+
+    A pixel counts when its luma is at most 24 (16 is black) and it is connected through such pixels
+    to the frame's edge, unless the source seen from the result is itself dark (at most 40, within
+    1 % of the frame's width) there. Pixels outside the source's view always count when black.
+
+    Args:
+        source, result: `(H, W)` uint8 luma, limited range.
+        result_from_source: `(2, 3)` similarity on pixel indices; None when unknown: then the source
+            excuses no pixel.
+    """
+    edges = (result[0], result[-1], result[:, 0], result[:, -1])
+    if all((edge > BLACK).all() for edge in edges):
+        return 0
+    _, labels = cv2.connectedComponents((result <= BLACK).astype(np.uint8))
+    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    reaching = np.unique(rim)
+    border = np.isin(labels, reaching[reaching > 0])
+    if result_from_source is not None:
+        height, width = result.shape
+        size = (width, height)
+        seen = warp_to_result(source, result_from_source, size, cv2.INTER_LINEAR)
+        dark = (seen <= BLACK + 16) & view_mask(source.shape, result_from_source, size)
+        reach = 2 * max(round(width / 100), 1) + 1
+        border &= cv2.dilate(dark.astype(np.uint8), np.ones((reach, reach), np.uint8)) == 0
+    return int(border.sum())
