@@ -119,7 +119,7 @@ def _expand(inputs: Sequence[str]) -> tuple[list[str], bool]:
 def _default_output(source: str, folder: Path | None, codec: str) -> Path:
     path = Path(source)
     if glob.has_magic(source) and not path.exists():
-        path = path.parent  # images by a pattern: named after their folder
+        path = path.parent  # images by a pattern: named after their folder, and put beside it
     name = f"{path.resolve().name if path.is_dir() else path.stem}_steady"
     return (folder or path.parent) / (name + CONTAINERS.get(codec, ".mp4"))
 
@@ -225,7 +225,7 @@ class Console:
     def bar(self, name: str) -> Iterator[Progress]:
         """A progress line with frames a second and the time left, when stderr is a terminal."""
         if self.quiet or not sys.stderr.isatty():
-            yield lambda stage, done, total: None
+            yield _Silent()
             return
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -249,6 +249,13 @@ class Console:
 
     def error(self, message: str) -> None:
         print(f"steadyview: {message}", file=sys.stderr)
+
+
+class _Silent:
+    """A progress callback that shows nothing."""
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        pass
 
 
 class _Speedometer:
@@ -285,9 +292,12 @@ def result_lines(record: dict[str, Any]) -> list[str]:
         f"{record['source']} -> {record['output']}",
         f"  {record['frames']} frames of {record['width']}x{record['height']} "
         f"in {timings['total']:.1f} s, {record['frames_per_second']:.0f} frames/s",
-        f"  shake removed {record['shake_removed_db']:.1f} dB by the measured path, "
-        f"kept {record['kept_mean']:.0%} of width and height (at least {record['kept_min']:.0%})",
     ]
+    if "quality" not in record:
+        lines.append(
+            f"  shake removed {record['shake_removed_db']:.1f} dB by the measured path, kept "
+            f"{record['kept_mean']:.0%} of width and height (at least {record['kept_min']:.0%})"
+        )
     if record["note"]:
         lines.append(f"  note: {record['note']}")
     lines += [f"  warning: {warning}" for warning in record["warnings"]]

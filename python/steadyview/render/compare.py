@@ -178,4 +178,4 @@ def _width_at(info: VideoInfo, other: VideoInfo) -> float:
 
 
 def _even(length: float) -> int:
-    return max(2, round(length / 2) * 2)
+    return max(2, int(length + 1e-6) // 2 * 2)

@@ -1,0 +1,77 @@
+"""Before and after in one picture."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import videos
+from steadyview.errors import OutputError
+from steadyview.render.compare import compare_side_by_side, draw_label, side_by_side, wipe_pair
+
+DARK, BRIGHT = (np.full((40, 60, 3), value, np.uint8) for value in (50, 200))
+
+
+def test_halves_are_where_they_belong() -> None:
+    both = side_by_side(DARK, BRIGHT)
+    assert both.shape == (40, 124, 3)
+    assert (both[:, :60] == 50).all()
+    assert (both[:, 64:] == 200).all()
+
+
+def test_divider_swings_about_the_middle() -> None:
+    splits = []
+    for time in (0.0, 1.5, 4.5):
+        row = wipe_pair(DARK, BRIGHT, time=time)[20, :, 0]
+        split = int((row == 50).sum()) + 1
+        assert (row[: split - 1] == 50).all()
+        assert (row[split + 1 :] == 200).all()
+        splits.append(split)
+    assert splits == [30, 51, 9]
+
+
+def test_label_is_readable_and_leaves_its_input_alone() -> None:
+    labelled = draw_label(BRIGHT, "before")
+    assert (BRIGHT == 200).all()
+    assert labelled[:20].min() < 100  # the plate
+    assert labelled[:20].max() > 200  # the letters
+    assert (labelled[30:] == 200).all()
+
+
+@pytest.mark.parametrize("wipe", [False, True])
+def test_video_of_different_sizes_and_lengths(tmp_path: Path, wipe: bool) -> None:
+    first = videos.write_video(tmp_path / "a.mp4", 6, size=(64, 48), audio=0.2)
+    second = videos.write_video(tmp_path / "b.mp4", 4, size=(96, 48))
+    seen: list[int] = []
+    count = compare_side_by_side(
+        first, second, tmp_path / "c.mp4", wipe=wipe, progress=lambda _, done, __: seen.append(done)
+    )
+    frames, times = videos.read_planes(tmp_path / "c.mp4")
+    assert count == len(frames) == 4
+    assert seen == [1, 2, 3, 4]
+    assert frames[0].shape == (48, 64 if wipe else 64 + 4 + 96, 3)
+    np.testing.assert_allclose(np.diff(times), 1 / 30, atol=1e-3)
+    original = videos.read_planes(first)[0][1]
+    # Left half below the label: lossy coding and chroma subsampling only.
+    assert np.abs(frames[1][30:, :20].astype(int) - original[30:, :20]).mean() < 6
+
+
+def test_wide_videos_are_scaled_to_the_limit(tmp_path: Path) -> None:
+    source = videos.write_video(tmp_path / "a.mp4", 2, size=(320, 96))
+    compare_side_by_side(source, source, tmp_path / "c.mp4", max_width=400)
+    height, width = videos.read_planes(tmp_path / "c.mp4")[0][0].shape[:2]
+    assert 390 <= width <= 400
+    assert height == 60
+
+
+def test_nothing_is_left_behind_on_failure(tmp_path: Path) -> None:
+    source = videos.write_video(tmp_path / "a.mp4", 4)
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare_side_by_side(source, source, tmp_path / "c.mp4", progress=fail)
+    with pytest.raises(OutputError):
+        compare_side_by_side(source, source, source, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
