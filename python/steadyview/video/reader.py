@@ -298,8 +298,10 @@ class Clock:
     """Mends time stamps: every frame has one, and each is later than the one before."""
 
     def __init__(self, info: VideoInfo) -> None:
-        self._unit = info.time_base
+        self._numerator = info.time_base.numerator
+        self._denominator = info.time_base.denominator
         self._step = max(1, round(1 / (info.frame_rate * info.time_base)))
+        self._second = 1 / info.time_base
         self._last: int | None = None
         self._shift = 0
         self._first = 0
@@ -314,14 +316,14 @@ class Clock:
             pts = self._last + self._step
         else:
             pts += self._shift
-            if self._last - pts > 1 / self._unit:  # over a second back: the clock was set anew
+            if self._last - pts > self._second:  # over a second back: the clock was set anew
                 self._shift += self._last + self._step - pts
                 pts = self._last + self._step
         self._last = max(pts, self._last + 1)
         return self._last, duration
 
     def seconds(self, pts: int) -> float:
-        return float((pts - self._first) * self._unit)
+        return (pts - self._first) * self._numerator / self._denominator
 
 
 def _chain(first: Any, rest: Iterable[Any]) -> Iterator[Any]:
