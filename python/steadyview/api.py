@@ -70,11 +70,16 @@ def stabilize(
     started = time.perf_counter()
     timings: dict[str, float] = {}
     warnings: list[str] = []
-    measured = _motion(source, motion, progress, timings, warnings)
-    with _Timer(timings, "path"):
-        path, note = METHODS[options.method](measured, options)
     with open_video(source) as reader:
         info = reader.info
+    measured = _motion(source, motion, progress, timings, warnings)
+    if measured.frame_size != (info.width, info.height):
+        raise InputError(
+            f"motion: was measured on frames of {_size(measured.frame_size)}, "
+            f"{info.source} has {_size((info.width, info.height))}"
+        )
+    with _Timer(timings, "path"):
+        path, note = METHODS[options.method](measured, options)
     result = StabilizationResult(source, info, measured, path, options, timings, warnings, note)
     if output is not None:
         result.save(output, progress=progress, overwrite=overwrite)
@@ -273,6 +278,10 @@ class StabilizationResult:
         from .report.notebook import result_html
 
         return result_html(self)
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
 
 
 class _Timer:
