@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import videos
 
 import steadyview
+import videos
 from steadyview.errors import InputError, OutputError
 from steadyview.metrics import compare_videos
 from steadyview.video.reader import open_video
