@@ -38,8 +38,8 @@ FLOOR_PX = 0.01
 class QualityReport:
     """A result against its source.
 
-    Lengths are in pixels of the source scaled to a long side of 640, so that a result's zoom neither
-    helps nor harms it.
+    Lengths are in pixels of the source scaled to a long side of 640, so that a result's zoom
+    neither helps nor harms it.
 
     Attributes:
         source, result: names of the two videos.

@@ -157,8 +157,8 @@ def highpass(path: Array, rate: float, cutoff: float = CUTOFF_HZ) -> Array:
     `l = (2 sin(pi cutoff / rate))^-6`. Its gain at frequency f is `r / (1 + r)` with
     `r = (sin(pi f / rate) / sin(pi cutoff / rate))^6`: one half at the cutoff, 1.5 % at half of it,
     98.5 % at twice. Unlike a windowed spectrum it does not leak (a parabola in time, such as an
-    evenly accelerated pan, is removed exactly) and uses short clips whole; at the two ends it follows
-    the path more closely, which takes 4 % off the energy of a two-second clip.
+    evenly accelerated pan, is removed exactly) and uses short clips whole; at the two ends the
+    spline follows the path more closely, which takes 4 % off the energy of a two-second clip.
 
     Args:
         path: `(N, k)` signals at even times.

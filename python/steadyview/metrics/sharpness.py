@@ -13,7 +13,7 @@ __all__ = ["sharpness_kept", "view_mask", "warp_to_result"]
 def warp_to_result(
     source: Array, result_from_source: Array, size: tuple[int, int], interpolation: int
 ) -> Array:
-    """The source in the result's view: `result_from_source` is 2x3 on pixel indices, size (w, h)."""
+    """The source in the result's view; `result_from_source` is 2x3 on pixel indices, size w, h."""
     return np.asarray(
         cv2.warpAffine(
             source, result_from_source, size, flags=interpolation, borderMode=cv2.BORDER_REPLICATE
@@ -35,7 +35,7 @@ def sharpness_kept(source: Array, result: Array, result_from_source: Array) -> f
     The source is warped to the result's view with a Lanczos-4 kernel, which loses next to nothing.
     Fine detail is what a Gaussian of one source pixel removes: `I - G(I)`. Returned is
     `sum (I_result - G I_result)^2 / sum (I_warped - G I_warped)^2` over the common view (8 pixels
-    off its rim): 1 for a perfect warp, less for blur, above 1 for sharpening or overshooting kernels.
+    off its rim): 1 for a perfect warp, less for blur, above 1 for sharpening or overshoot.
 
     Args:
         source, result: `(H, W)` uint8 luma at full size.

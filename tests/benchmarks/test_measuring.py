@@ -1,0 +1,43 @@
+"""The benchmarks' own helpers: what they measure must be right before any figure is."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+from machine import machine_facts, measure
+
+PYTHON = shlex.quote(sys.executable)
+
+
+def test_memory_of_a_pipeline_is_summed(tmp_path):
+    """Two processes of a pipeline hold 150 MiB each at the same time."""
+    code = "import sys, time; block = b'x' * (150 << 20); time.sleep(0.8)"
+    run = measure(f"{PYTHON} -c {shlex.quote(code)} | {PYTHON} -c {shlex.quote(code)}", tmp_path)
+    assert 300 <= run.peak_mib < 400
+    assert run.wall >= 0.8
+
+
+def test_processor_time_and_output(tmp_path):
+    code = "import time\nwhile time.process_time() < 0.3: pass\nprint('done')"
+    run = measure(f"{PYTHON} -c {shlex.quote(code)}", tmp_path)
+    assert run.output == "done\n"
+    assert 0.3 <= run.cpu < 3
+
+
+def test_failures_are_told(tmp_path):
+    with pytest.raises(RuntimeError, match="exit code 3"):
+        measure("exit 3", tmp_path)
+    with pytest.raises(RuntimeError, match="exit code 1"):
+        measure("false | true", tmp_path)
+    with pytest.raises(RuntimeError, match="over 0 s"):
+        measure("sleep 5", tmp_path, timeout=0.2)
+
+
+def test_facts():
+    facts = machine_facts()
+    assert facts["cores"] >= 1
+    assert facts["python"]
