@@ -1,6 +1,12 @@
 // steadyview._C: tensors in and out. Calls each room's register function, and nothing else.
 #include <pybind11/pybind11.h>
 
+namespace steadyview {
+
+void register_warp_tensors(pybind11::module_& module);
+
+}  // namespace steadyview
+
 PYBIND11_MODULE(_C, module) {
   module.doc() = "Tensor kernels of steadyview";
   module.attr("torch_version") = STEADYVIEW_TORCH_VERSION;
@@ -9,4 +15,5 @@ PYBIND11_MODULE(_C, module) {
 #else
   module.attr("has_cuda") = false;
 #endif
+  steadyview::register_warp_tensors(module);
 }
