@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["lowpass_flow", "similarity_coefficients"]
+__all__ = ["cosines", "lowpass_flow", "similarity_coefficients"]
 
 
 def similarity_coefficients(
@@ -47,8 +47,14 @@ def lowpass_flow(
     Returns:
         `(..., P, 2)` in pixels.
     """
-    orders = np.arange(coefficients.shape[-1])
-    columns = np.cos(np.pi / frame_size[0] * points[:, :1] * orders)
-    rows = np.cos(np.pi / frame_size[1] * points[:, 1:] * orders)
-    flow: np.ndarray = np.einsum("pu,...cuv,pv->...pc", rows, coefficients, columns, optimize=True)
+    grid = coefficients.shape[-1]
+    columns = cosines(points[:, 0], frame_size[0], grid)
+    rows = cosines(points[:, 1], frame_size[1], grid)
+    across = np.swapaxes(coefficients @ columns.T, -1, -2)  # (..., 2, P, K): sums over v
+    flow: np.ndarray = np.moveaxis((across * rows).sum(axis=-1), -2, -1)
     return flow
+
+
+def cosines(places: np.ndarray, length: float, count: int) -> np.ndarray:
+    """`cos(pi k place / length)` for k below count: `(P, count)`."""
+    return np.cos(np.pi / length * places[:, None] * np.arange(count))

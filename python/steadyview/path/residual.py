@@ -1,0 +1,219 @@
+"""Stage 2: smooths what the similarity path leaves: rolling shutter, parallax, perspective."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from ..motion.global_motion import GlobalMotion
+from ..motion.lowpass import cosines, lowpass_flow, similarity_coefficients
+from .similarity import CameraPath
+
+__all__ = ["residual_motion", "smooth_residual"]
+
+#: Half width of the smoothing window in seconds: 13 frames at 30 frames a second.
+WINDOW = 13 / 30
+#: Photometric difference (of [0, 1]) at which a frame's weight falls to exp(-1/2).
+PHOTOMETRIC = 0.1
+#: Points a direction at which fields are moved from source to output coordinates.
+SAMPLES = 16
+#: Intervals of a side of the border at whose ends the displaced frame is checked, and frames that
+#: are checked together.
+BORDER = 256
+CHUNK = 256
+
+
+def smooth_residual(
+    motion: GlobalMotion,
+    path: CameraPath,
+    *,
+    window: float = WINDOW,
+    margin: float = 0.0,
+    amount: float = 1.0,
+) -> CameraPath:
+    """Adds to a similarity path the displacement that smooths the residual motion over time.
+
+    The residual motion of consecutive output frames (what the low-pass motion has beyond its
+    similarity) is summed along the video, averaged over a window with Gaussian times photometric
+    weights, and each output frame is displaced to the average. The sums make the cost of a frame a
+    few small vectors: no flow is estimated again. Where the displaced border would leave the
+    source, the displacement is scaled down, smoothly in time.
+
+    Args:
+        motion: measured motion of the source.
+        path: similarity path of the same frames.
+        window: half width of the window in seconds; it shrinks symmetrically at a shot's ends.
+        margin: pixels by which the displaced border must stay inside the source.
+        amount: share of the displacement that is applied, in [0, 1].
+
+    Returns:
+        The path with `displacement`; zero for a motion that is a similarity throughout.
+
+    Raises:
+        ValueError: path and motion differ in length or frame size, or a value out of range.
+
+    Source: GlobalFlowNet (WACV 2023), stage 2, with the defects of its code mended (in-place
+        averaging, ends left out, half a pixel, no weight for the frame itself).
+    """
+    if path.frame_size != motion.frame_size or len(path.source_from_output) != motion.frames:
+        raise ValueError(
+            f"path must have the motion's {motion.frames} frames of {motion.frame_size}, got "
+            f"{len(path.source_from_output)} of {path.frame_size}"
+        )
+    if not (np.isfinite(window) and window >= 0):
+        raise ValueError(f"window must be at least 0 seconds, got {window}")
+    if not (np.isfinite(margin) and margin >= 0):
+        raise ValueError(f"margin must be at least 0 pixels, got {margin}")
+    if not 0 <= amount <= 1:
+        raise ValueError(f"amount must be from 0 to 1, got {amount}")
+    steps = residual_motion(motion, path)
+    displacement = np.zeros((motion.frames, *motion.coefficients.shape[1:]))
+    gain = np.full(motion.frames, float(amount))
+    for first, last in pairwise((*motion.shots, motion.frames)):
+        shot = slice(first, last)
+        inner = slice(first, max(last - 1, first))
+        displacement[shot] = _deviation(
+            steps[inner], motion.times[shot], motion.residual[inner], window
+        )
+    displacement = _to_source(displacement, path.source_from_output)
+    limit = _largest_gain(displacement, path, margin)
+    for first, last in pairwise((*motion.shots, motion.frames)):
+        shot = slice(first, last)
+        gain[shot] *= _lower_envelope(limit[shot], motion.times[shot], window)
+    return replace(path, displacement=displacement * gain[:, None, None, None])
+
+
+def residual_motion(motion: GlobalMotion, path: CameraPath) -> np.ndarray:
+    """Motion between consecutive output frames that no similarity explains.
+
+    Returns:
+        `(N-1, 2, K, K)` coefficients over the output frame, in output pixels: what is added to
+        `B[t+1]^-1 S[t] B[t]`. Zero where the motion is not trusted.
+    """
+    grid = motion.coefficients.shape[-1]
+    size = motion.frame_size
+    left = motion.coefficients - similarity_coefficients(motion.similarity, size, grid)
+    left *= motion.confidence[:, None, None, None]
+    points, pseudo_inverse = _sampling(size, grid)
+    centre = np.array(size) / 2
+    steps = np.empty_like(left)
+    for t in range(len(left)):
+        a, b, tx, ty = path.source_from_output[t]
+        seen = (points - centre) @ np.array([[a, b], [-b, a]]) + (tx, ty) + centre
+        flow = lowpass_flow(left[t], size, seen)
+        a, b = path.source_from_output[t + 1, :2]
+        flow = flow @ np.array([[a, -b], [b, a]]) / (a * a + b * b)  # B[t+1]^-1, linear part
+        steps[t] = (pseudo_inverse @ flow).T.reshape(2, grid, grid)
+    return steps
+
+
+def _sampling(size: tuple[int, int], grid: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sample points over the frame, and the matrix from values there to coefficients."""
+    places = (np.arange(SAMPLES) + 0.5) / SAMPLES
+    x, y = np.meshgrid(places * size[0], places * size[1])
+    points = np.stack([x.ravel(), y.ravel()], axis=1)
+    rows, columns = cosines(points[:, 1], size[1], grid), cosines(points[:, 0], size[0], grid)
+    basis = (rows[:, :, None] * columns[:, None, :]).reshape(len(points), grid * grid)
+    return points, np.linalg.pinv(basis)
+
+
+def _deviation(
+    steps: np.ndarray, times: np.ndarray, residual: np.ndarray, window: float
+) -> np.ndarray:
+    """How far the summed residual motion is from its average over the window, frame by frame."""
+    count = len(times)
+    summed = np.zeros((count, *steps.shape[1:]))
+    np.cumsum(steps, axis=0, out=summed[1:])
+    deviation = np.zeros_like(summed)
+    total = np.ones(
+        count
+    )  # the frame itself; without it a tenth of a fast shake comes back negated
+    ahead = np.searchsorted(times, times + window, side="right") - 1 - np.arange(count)
+    behind = np.arange(count) - np.searchsorted(times, times - window, side="left")
+    half = np.minimum(ahead, behind)  # frames; symmetric, and shrinking at the ends
+    # Photometric difference of two frames, at most: the sum along the chain.
+    drift = np.concatenate([[0.0], np.cumsum(residual)])
+    for k in range(1, int(half.max(initial=0)) + 1):
+        t = np.flatnonzero(half >= k)
+        sigma = (times[t + half[t]] - times[t - half[t]]) / 6
+        worst = np.maximum(drift[t + k] - drift[t], drift[t] - drift[t - k])
+        alike = np.exp(-0.5 * (worst / PHOTOMETRIC) ** 2)
+        for other in (t - k, t + k):
+            weight = alike * np.exp(-0.5 * ((times[other] - times[t]) / sigma) ** 2)
+            deviation[t] += weight[:, None, None, None] * (summed[t] - summed[other])
+            total[t] += weight
+    return deviation / total[:, None, None, None]
+
+
+def _to_source(displacement: np.ndarray, source_from_output: np.ndarray) -> np.ndarray:
+    """Turns and scales displacements in output pixels to source pixels."""
+    a, b = source_from_output[:, 0, None, None], source_from_output[:, 1, None, None]
+    x, y = displacement[:, 0], displacement[:, 1]
+    return np.stack([a * x - b * y, b * x + a * y], axis=1)
+
+
+def _largest_gain(displacement: np.ndarray, path: CameraPath, margin: float) -> np.ndarray:
+    """Largest gain in [0, 1] at which each frame's whole border stays inside the source."""
+    chunks = [
+        _chunk_gain(
+            displacement[i : i + CHUNK], path.source_from_output[i : i + CHUNK], path, margin
+        )
+        for i in range(0, len(displacement), CHUNK)
+    ]
+    return np.concatenate(chunks)
+
+
+def _chunk_gain(
+    displacement: np.ndarray, rows: np.ndarray, path: CameraPath, margin: float
+) -> np.ndarray:
+    size = np.array(path.frame_size, dtype=np.float64)
+    grid = displacement.shape[-1]
+    along = np.linspace(0, 1, BORDER + 1)
+    terms = cosines(along, 1.0, grid).T
+    signs = (-1.0) ** np.arange(grid)
+    # Between its ends, a cosine series leaves the chord by no more than 4 bulge s (1 - s).
+    bulge = np.abs(displacement) @ (np.pi * np.arange(grid) / BORDER) ** 2 / 8
+    bulge_x = bulge.sum(-1)
+    bulge_y = np.abs(displacement.swapaxes(-1, -2)) @ (np.pi * np.arange(grid) / BORDER) ** 2 / 8
+    bulge_y = bulge_y.sum(-1)
+    sides = (
+        (along, 0 * along, displacement.sum(-2), bulge_x),
+        (along, 0 * along + 1, (displacement * signs[:, None]).sum(-2), bulge_x),
+        (0 * along, along, displacement.sum(-1), bulge_y),
+        (0 * along + 1, along, (displacement * signs).sum(-1), bulge_y),
+    )
+    gain = np.ones(len(rows))
+    a, b, tx, ty = rows.T[:, :, None]
+    for fx, fy, series, beyond in sides:
+        x, y = (fx - 0.5) * size[0], (fy - 0.5) * size[1]
+        seen = np.stack([a * x - b * y + tx, b * x + a * y + ty], axis=1)  # centred, (T, 2, P)
+        moved = series @ terms
+        for direction in (1, -1):
+            room = np.maximum(size[:, None] / 2 - margin + direction * seen, 0)
+            inward = direction * moved
+            gain = np.minimum(gain, _part(room, -inward).min(axis=(1, 2)))
+            # The chord's bulge is covered when either end of an interval has room for all of it.
+            covered = _part(room, 4 * beyond[..., None] - inward)
+            pairs = np.maximum(covered[..., 1:], covered[..., :-1])
+            gain = np.minimum(gain, pairs.min(axis=(1, 2)))
+    return gain
+
+
+def _part(room: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Largest part, up to the whole, of a wanted move for which there is room."""
+    part = np.ones_like(wanted)
+    return np.divide(room, wanted, out=part, where=wanted > room)
+
+
+def _lower_envelope(limit: np.ndarray, times: np.ndarray, window: float) -> np.ndarray:
+    """A gain that changes slowly and never exceeds the limit.
+
+    The smallest limit of a window, averaged over the same window: each of the averaged minima saw
+    the frame itself.
+    """
+    count = len(limit)
+    first = np.searchsorted(times, times - window / 2, side="left")
+    last = np.searchsorted(times, times + window / 2, side="right")
+    lowest = np.array([limit[i:j].min() for i, j in zip(first, last, strict=True)])
+    smooth = np.array([lowest[i:j].mean() for i, j in zip(first, last, strict=True)])
+    return np.minimum(smooth, limit) if count else limit
