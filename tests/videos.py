@@ -18,6 +18,7 @@ import numpy as np
 __all__ = [
     "ShakyClip",
     "corrupt_middle",
+    "cut_by_edit_list",
     "motion_between",
     "move_index_to_front",
     "moving_texture",
@@ -367,6 +368,21 @@ def move_index_to_front(path: Path) -> Path:
                 out.mux(packet)
     moved.replace(path)
     return path
+
+
+def cut_by_edit_list(path: Path, output: Path, start: float) -> Path:
+    """Copies an mp4 so that its edit list hides what comes before `start` seconds."""
+    with av.open(str(path)) as source, av.open(str(output), "w") as out:
+        copies = {s.index: out.add_stream_from_template(s, opaque=True) for s in source.streams}
+        for packet in source.demux():
+            if packet.dts is None:
+                continue
+            shift = round(start / packet.time_base)
+            packet.stream = copies[packet.stream.index]
+            packet.pts -= shift
+            packet.dts -= shift
+            out.mux(packet)
+    return output
 
 
 def corrupt_middle(path: Path, part: float = 0.5, length: float = 0.1, *, seed: int = 0) -> Path:

@@ -243,9 +243,19 @@ def info_at(rate: int, unit: Fraction) -> VideoInfo:
 def test_missing_and_wrong_time_stamps_are_mended() -> None:
     clock = Clock(info_at(25, Fraction(1, 1000)))
     stamps = [0, None, 80, 80, 70, 160, 100_000, 40, 80, None]
-    got = [clock.stamp(pts, 40)[0] for pts in stamps]
+    got = [clock.stamp(pts, None, 40)[0] for pts in stamps]
     assert got == [0, 40, 80, 81, 82, 160, 100_000, 100_040, 100_080, 100_120]
     assert clock.seconds(got[-1]) == pytest.approx(100.12)
+
+
+def test_decoding_times_serve_where_presentation_times_go_back() -> None:
+    stamps = [(2, 0), (8, 2), (6, 4), (4, 6), (12, 8), (10, 10)]
+    clock = Clock(info_at(30, Fraction(1, 60)), trust_dts=True)
+    assert [clock.stamp(pts, dts, 1)[0] for pts, dts in stamps] == [0, 2, 4, 6, 8, 10]
+    clock = Clock(info_at(30, Fraction(1, 60)))
+    got = [clock.stamp(pts, dts, 1)[0] for pts, dts in stamps]
+    assert got[-1] == 12
+    assert all(a < b for a, b in pairwise(got))
 
 
 def test_truncated_file_yields_what_decodes(tmp_path: Path) -> None:

@@ -145,6 +145,22 @@ def test_sound_is_copied_and_stays_in_step(tmp_path: Path, suffix: str) -> None:
     assert abs(float(offset[0] - offset[1])) < 0.0011
 
 
+def test_sound_hidden_by_an_edit_list_stays_unheard(tmp_path: Path) -> None:
+    source = videos.write_video(tmp_path / "a.mp4", 60, audio=2.0)
+    cut = videos.cut_by_edit_list(source, tmp_path / "cut.mp4", 1.0)
+    with open_video(cut) as reader:
+        count = len(list(reader))
+        assert reader.warnings == []
+    for suffix in (".mp4", ".mkv"):
+        output = tmp_path / f"b{suffix}"
+        transcode(cut, output)
+        first = {kind: float(stamps(output, kind)[0]) for kind in ("video", "audio")}
+        assert len(stamps(output)) == count < 60
+        assert first["video"] < 0.05
+        assert abs(first["audio"] - first["video"]) < 0.05
+        assert abs(float(stamps(output, "audio")[-1]) - 1.0) < 0.1
+
+
 def test_packets_are_interleaved_by_time(tmp_path: Path) -> None:
     source = videos.write_video(tmp_path / "a.mp4", 300, audio=10.0)
     output = tmp_path / "b.mkv"

@@ -56,6 +56,7 @@ class StreamCopier:
         self._streams: dict[int, Any] = {}
         self._dropped: dict[int, int] = {}
         self._next: Any = None
+        self._hidden: dict[int, Any] = {}
         self._copy_metadata(video)
         for stream in self._source.streams:
             if self._main is not None and stream.index == self._main.index:
@@ -128,6 +129,14 @@ class StreamCopier:
             if until is not None and self._seconds(packet) > until:
                 self._next = packet
                 return
+            # What an edit list hides: containers without one would play it. The last such packet
+            # stays, for a decoder needs it to start (AAC).
+            if packet.is_discard and packet.stream.type == "audio":
+                self._hidden[packet.stream.index] = packet
+                continue
+            hidden = self._hidden.pop(packet.stream.index, None)
+            if hidden is not None:
+                self._mux(hidden)
             self._mux(packet)
 
     def _seconds(self, packet: Any) -> float:

@@ -72,11 +72,11 @@ class ContainerSink:
         self._copier: StreamCopier | None = None
         self._container: Any = None
         self._durations: dict[int, int] = {}
-        self._pictures = 0
         self._step = max(1, round(1 / (info.frame_rate * info.time_base)))
-        # AVI has no time stamps, only a frame rate.
+        # AVI has no time stamps, only a frame rate, and frames that repeat the last.
         self._constant_rate = muxer == "avi"
         self._time_base = 1 / info.frame_rate if self._constant_rate else info.time_base
+        self._last_pts = -1
         self.intake = Intake(info, choice.pix_fmt, any_size=choice.name in ("ffv1", "prores_ks"))
         self.notes += self.intake.notes
         self._temporary = temporary_beside(path)
@@ -133,15 +133,15 @@ class ContainerSink:
     def put(self, picture: Any, pts: int, duration: int | None) -> None:
         """Encodes an `av.VideoFrame`; times are in units of `info.time_base`."""
         if self._constant_rate:
-            pts, duration = self._pictures, 1
-        else:
-            pts -= self._shift
+            pts = max(round(pts * self._info.time_base / self._time_base), self._last_pts + 1)
+            duration = 1
+            self._last_pts = pts
+        pts -= self._shift
         self._durations[pts] = duration or self._step
         picture.pts = pts
         picture.time_base = self._time_base
         picture.pict_type = 0  # the encoder's choice, not what a decoder read
         self._mux(self._stream.encode(picture))
-        self._pictures += 1
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:

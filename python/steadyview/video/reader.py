@@ -193,6 +193,7 @@ class VideoReader(FrameReader):
                 f"{self._path}: not a video that can be read ({reason(error)}); "
                 "is it complete, and does ffprobe read it?"
             ) from error
+        self._container_name = self._container.format.name
         self._stream = main_video_stream(self._container)
         if self._stream is None:
             kinds = sorted({stream.type for stream in self._container.streams})
@@ -271,7 +272,7 @@ class VideoReader(FrameReader):
             self._count += 1
             yield frame
         promised = self._stream.frames - discarded
-        if self._count < promised:
+        if self._count < promised and "mp4" in self._container_name:  # others only estimate
             self._warn(
                 f"{self._path}: ends after frame {self._count - 1}: the file promises {promised} "
                 f"frames, {self._count} could be decoded"
@@ -281,7 +282,7 @@ class VideoReader(FrameReader):
         first_pass, self._first_pass = self._first_pass, None
         if first_pass is None:
             self.warnings.clear()
-        clock = Clock(self.info)
+        clock = Clock(self.info, trust_dts=self._container_name == "avi")
         for index, frame in enumerate(first_pass or self._open()):
             if not self._uniform.fits(frame):
                 width, height = self._uniform.size
@@ -290,37 +291,63 @@ class VideoReader(FrameReader):
                     f"scaled to {width}x{height}"
                 )
             planes, owner = self._uniform.planes(frame)
-            pts, duration = clock.stamp(frame.pts, frame.duration)
+            pts, duration = clock.stamp(frame.pts, frame.dts, frame.duration)
             yield Frame(planes, pts, clock.seconds(pts), index, duration, owner)
 
 
 class Clock:
-    """Mends time stamps: every frame has one, and each is later than the one before."""
+    """Mends time stamps: every frame has one, and each is later than the one before.
 
-    def __init__(self, info: VideoInfo) -> None:
+    Args:
+        info: frame rate and time base.
+        trust_dts: take decoding times (AVI, whose presentation times FFmpeg guesses); else only
+            when presentation times have gone back more often.
+    """
+
+    def __init__(self, info: VideoInfo, *, trust_dts: bool = False) -> None:
         self._numerator = info.time_base.numerator
         self._denominator = info.time_base.denominator
         self._step = max(1, round(1 / (info.frame_rate * info.time_base)))
         self._second = 1 / info.time_base
+        self._trust_dts = trust_dts
+        self._given: list[int | None] = [None, None]  # last pts and dts
+        self._backward = [0, 0]
         self._last: int | None = None
         self._shift = 0
         self._first = 0
 
-    def stamp(self, pts: int | None, duration: int | None) -> tuple[int, int | None]:
+    def stamp(
+        self, pts: int | None, dts: int | None, duration: int | None
+    ) -> tuple[int, int | None]:
         """The time stamp to use and the frame's duration (None when unknown)."""
-        duration = duration if duration and duration > 0 else None
+        stamp = self._better(pts, dts)
+        if stamp is None or not duration or duration < 0:
+            duration = None  # of a frame without a time it is a guess
         if self._last is None:
-            self._last = self._first = pts if pts is not None else 0
+            self._last = self._first = stamp if stamp is not None else 0
             return self._last, duration
-        if pts is None:
-            pts = self._last + self._step
+        if stamp is None:
+            stamp = self._last + self._step
         else:
-            pts += self._shift
-            if self._last - pts > self._second:  # over a second back: the clock was set anew
-                self._shift += self._last + self._step - pts
-                pts = self._last + self._step
-        self._last = max(pts, self._last + 1)
+            stamp += self._shift
+            if self._last - stamp > self._second:  # over a second back: the clock was set anew
+                self._shift += self._last + self._step - stamp
+                stamp = self._last + self._step
+        self._last = max(stamp, self._last + 1)
         return self._last, duration
+
+    def _better(self, pts: int | None, dts: int | None) -> int | None:
+        """Frames come in order of presentation, so that both kinds should only grow."""
+        for kind, stamp in enumerate((pts, dts)):
+            last = self._given[kind]
+            if stamp is not None:
+                self._backward[kind] += last is not None and stamp <= last
+                self._given[kind] = stamp
+        if dts is not None and (
+            pts is None or self._trust_dts or self._backward[0] > self._backward[1]
+        ):
+            return dts
+        return pts
 
     def seconds(self, pts: int) -> float:
         return (pts - self._first) * self._numerator / self._denominator
@@ -365,7 +392,9 @@ def main_video_stream(container: Any) -> Any:
 def describe(path: str, container: Any, stream: Any, first: Any, uniform: Uniform) -> VideoInfo:
     """VideoInfo of an opened container whose first frame is decoded."""
     context = stream.codec_context
-    rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+    rates = [stream.average_rate, stream.guessed_rate, stream.base_rate]
+    if container.format.name in ("avi", "h264", "hevc", "m4v", "mpegvideo"):
+        rates = [stream.guessed_rate, *rates]  # no time stamps to average
     rate = next((rate for rate in rates if rate and 0 < rate < 10000), Fraction(25))
     duration = None
     if stream.duration:
