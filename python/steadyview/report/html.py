@@ -75,7 +75,7 @@ def report_html(result: Any, quality: Any = None) -> str:
     ]
     manifest = json.dumps(_manifest(result, quality), indent=1, default=str).replace("</", "<\\/")
     info = result.info
-    output = result.output if result.output is not None else "not written"
+    output = result.output.name if result.output is not None else "not written"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -87,7 +87,7 @@ def report_html(result: Any, quality: Any = None) -> str:
 <body><main>
 <h1>{html.escape(name)}</h1>
 <p class="soft path">{info.width}×{info.height}, {motion.frames} frames,
-{times[-1]:.1f} s at {float(info.frame_rate):.4g} frames/s → {html.escape(str(output))}</p>
+{times[-1]:.1f} s at {float(info.frame_rate):.4g} frames/s → {html.escape(output)}</p>
 {"".join(sections)}
 <footer>steadyview {__version__}. Pixels are those of the source unless it says otherwise; the table
 and the measured shake use a frame whose long side is 640 pixels.</footer>

@@ -1,5 +1,6 @@
 """Matplotlib figures of a result, for notebooks and papers."""
 
+import io
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SteadyviewError
@@ -32,9 +33,16 @@ def plot_paths(motion: "GlobalMotion", path: Any) -> Any:
         raise SteadyviewError(
             "plot() needs Matplotlib; install it with: pip install 'steadyview[report]'"
         ) from error
+
+    class PathFigure(Figure):
+        def _repr_png_(self) -> bytes:  # shows itself in a notebook, pyplot or not
+            picture = io.BytesIO()
+            self.savefig(picture, format="png")
+            return picture.getvalue()
+
     before, after = path_series(motion, path.source_from_output, path.displacement)
     times = motion.times - motion.times[0]
-    figure = Figure(figsize=(10, 5.6), layout="constrained")
+    figure = PathFigure(figsize=(10, 5.6), layout="constrained")
     axes = figure.subplots(2, 2)
     for axis, name, label in (
         (axes[0, 0], "x", "sideways (px)"),
