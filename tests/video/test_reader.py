@@ -8,8 +8,9 @@ import pytest
 
 import videos
 from steadyview.errors import InputError, OptionError
+from steadyview.video.clock import Clock
 from steadyview.video.info import VideoInfo, nearest_planar, pixel_format
-from steadyview.video.reader import Clock, Uniform, open_video
+from steadyview.video.reader import Uniform, open_video
 
 RNG = np.random.default_rng(0)
 
@@ -258,14 +259,22 @@ def test_decoding_times_serve_where_presentation_times_go_back() -> None:
     assert all(a < b for a, b in pairwise(got))
 
 
-def test_truncated_file_yields_what_decodes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".mkv", ".avi"])
+@pytest.mark.parametrize("audio", [None, 2.0])
+def test_truncated_file_yields_what_decodes(
+    tmp_path: Path, suffix: str, audio: float | None
+) -> None:
     path = videos.write_video(
-        tmp_path / "a.mkv", 60, options={"g": "10"}, codec="libx264", size=(128, 96)
+        tmp_path / f"a{suffix}", 60, options={"g": "10"}, size=(128, 96), audio=audio
     )
+    with open_video(path) as reader:
+        assert len(list(reader)) == 60
+        assert reader.warnings == []
     videos.truncate(path, 0.5)
     with open_video(path) as reader:
         count = len(list(reader))
-    assert 20 <= count < 60
+        assert 20 <= count < 60
+        assert any(f"after frame {count - 1}" in line for line in reader.warnings)
 
 
 def test_truncated_mp4_says_how_many_frames_are_missing(tmp_path: Path) -> None:
@@ -281,14 +290,26 @@ def test_truncated_mp4_says_how_many_frames_are_missing(tmp_path: Path) -> None:
     assert str(path) in last
 
 
-def test_corrupt_middle_is_passed_over(tmp_path: Path) -> None:
-    path = videos.write_video(tmp_path / "a.mp4", 60, options={"g": "10"}, size=(128, 96))
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".avi"])
+def test_corrupt_middle_is_passed_over(tmp_path: Path, suffix: str) -> None:
+    path = videos.write_video(
+        tmp_path / f"a{suffix}", 60, options={"g": "10"}, size=(128, 96), audio=2.0
+    )
     videos.corrupt_middle(path, 0.3, 0.1)
     with open_video(path) as reader:
         frames = list(reader)
         assert 40 <= len(frames) <= 60
         assert any("frame" in line for line in reader.warnings)
         assert len(reader.warnings) <= 20
+
+
+def test_a_gap_is_told_only_where_frames_came_regularly() -> None:
+    clock = Clock(info_at(30, Fraction(1, 30)))
+    missing = []
+    for pts in [0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 20, 21]:
+        clock.stamp(pts, None, 1)
+        missing.append(clock.missing)
+    assert missing == [0] * 7 + [3] + [0] * 4
 
 
 @pytest.mark.parametrize("option", ["thread_count"])

@@ -10,13 +10,24 @@ from typing import Any
 import av
 from av.error import FFmpegError
 
-from .reader import main_video_stream, reason
+from .probe import main_video_stream, reason
 
 __all__ = ["StreamCopier", "start_shift"]
 
 # Written by muxers about the old streams; no longer true in the new file.
 _STALE = ("_statistics", "bps", "duration", "number_of_", "encoder", "vendor_id", "rotate")
 _STALE_CONTAINER = ("major_brand", "minor_version", "compatible_brands", "encoder")
+
+# Not the packet's fault, but the output's.
+_DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EIO,
+    errno.EFBIG,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EPIPE,
+    errno.EACCES,
+)
 
 
 def start_shift(container: Any) -> Fraction:
@@ -156,10 +167,10 @@ class StreamCopier:
         try:
             self._output.mux_one(packet)
         except (FFmpegError, ValueError) as error:
-            if getattr(error, "errno", None) != errno.EINVAL:
+            if getattr(error, "errno", None) in _DISK_ERRORS:
                 raise
             if not self._dropped.get(index):  # say it once a stream
-                self.notes.append(f"stream {index}: packets with bad time stamps left out")
+                self.notes.append(f"stream {index}: damaged packets left out ({reason(error)})")
             self._dropped[index] = self._dropped.get(index, 0) + 1
 
 

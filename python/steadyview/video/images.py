@@ -17,7 +17,8 @@ from av.error import FFmpegError
 from ..errors import InputError, OptionError, OutputError
 from .convert import Intake
 from .info import Frame, VideoInfo, pixel_format
-from .reader import FrameReader, Uniform, check_file, color_of, reason
+from .probe import check_file, color_of, reason
+from .reader import FrameReader, Uniform
 
 __all__ = [
     "IMAGE_SUFFIXES",

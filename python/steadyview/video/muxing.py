@@ -15,7 +15,7 @@ from .convert import Intake
 from .copying import StreamCopier
 from .encoders import EncoderChoice
 from .info import VideoInfo
-from .reader import reason
+from .probe import reason
 
 __all__ = ["ContainerSink", "temporary_beside"]
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
@@ -12,11 +11,13 @@ import numpy as np
 from av.error import FFmpegError
 
 from ..errors import InputError, OptionError
+from .clock import Clock
 from .convert import rgb_of
 from .info import Frame, PixelFormat, VideoInfo, nearest_planar, pixel_format
 from .planes import UPRIGHT, orientation_of, plane_views, turned
+from .probe import check_file, describe, main_video_stream, reason
 
-__all__ = ["Clock", "FrameReader", "Uniform", "VideoReader", "open_video"]
+__all__ = ["FrameReader", "Uniform", "VideoReader", "open_video"]
 
 MAX_WARNINGS = 20
 _MAX_READ_ERRORS = 50  # in a row, without a packet between them: the file is over
@@ -206,8 +207,10 @@ class VideoReader(FrameReader):
             raise InputError(
                 f"{self._path}: no decoder for its video; convert it to H.264 with ffmpeg first"
             )
+        # Matroska tells its length only for all streams together: all must be read to compare.
+        self._read_all = "matroska" in self._container_name
         for other in self._container.streams:
-            if other.index != self._stream.index:
+            if other.index != self._stream.index and not self._read_all:
                 other.discard = av.stream.Discard.all
         context.thread_type = "AUTO"
         context.thread_count = self._threads
@@ -231,52 +234,80 @@ class VideoReader(FrameReader):
 
     def _packets(self) -> Iterator[Any]:
         """Packets of the stream, on past read errors, and the flush packet at the end."""
-        errors = 0
+        errors, self._read_to = 0, 0.0
+        streams = [] if self._read_all else [self._stream]
         while errors < _MAX_READ_ERRORS:
             try:
-                for packet in self._container.demux(self._stream):
+                for packet in self._container.demux(*streams):
                     errors = 0 if packet.size else errors
-                    yield packet
+                    if packet.pts is not None:
+                        end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                        self._read_to = max(self._read_to, end)
+                    if packet.stream_index == self._stream.index or not packet.size:
+                        yield packet
                 return
             except FFmpegError as error:
                 errors += 1
-                self._warn(f"{self._path}: frame {self._count}: unreadable data ({reason(error)})")
-        with suppress(FFmpegError):  # read no more, but what waits in the decoder comes out
-            for frame in self._stream.decode(None):
-                self._leftover.append(frame)
+                self._warn_at(f"unreadable data ({reason(error)})")
+        yield None
 
     def _decode(self) -> Iterator[Any]:
         """av frames in presentation order. Damaged packets are left out with a warning."""
         self._count = 0
-        self._leftover: list[Any] = []
+        self._damaged = (-2, -2)
         discarded = 0
         for packet in self._packets():
-            discarded += packet.is_discard
-            if packet.is_corrupt:
-                self._warn(f"{self._path}: frame {self._count}: damaged or incomplete data")
+            if packet is not None:
+                discarded += packet.is_discard
+                if packet.is_corrupt:
+                    self._warn_at("damaged or incomplete data")
             try:
                 frames = self._stream.decode(packet)
             except EOFError:
                 continue
             except FFmpegError as error:
-                self._warn(
-                    f"{self._path}: frame {self._count}: cannot be decoded ({reason(error)})"
-                )
+                self._warn_at(f"cannot be decoded ({reason(error)})")
                 continue
             for frame in frames:
                 if frame.is_corrupt:
-                    self._warn(f"{self._path}: frame {self._count}: damaged, shown as decoded")
+                    self._warn_damaged()
                 self._count += 1
                 yield frame
-        for frame in self._leftover:
-            self._count += 1
-            yield frame
-        promised = self._stream.frames - discarded
-        if self._count < promised and "mp4" in self._container_name:  # others only estimate
+        self._check_end(discarded)
+
+    def _check_end(self, discarded: int) -> None:
+        """Warns when the file promises more than there was. Many containers only estimate."""
+        name, container = self._container_name, self._container
+        if "mp4" in name and self._count < self._stream.frames - discarded:
+            promised = self._stream.frames - discarded
             self._warn(
                 f"{self._path}: ends after frame {self._count - 1}: the file promises {promised} "
                 f"frames, {self._count} could be decoded"
             )
+        length = container.duration / av.time_base if container.duration else 0.0
+        if name == "avi" and self._stream.average_rate:
+            length = float(self._stream.frames / self._stream.average_rate)
+        begin = container.start_time / av.time_base if container.start_time else 0.0
+        if ("matroska" in name or name == "avi") and self._read_to < begin + length - 0.5:
+            self._warn(
+                f"{self._path}: ends after frame {self._count - 1}: the file promises "
+                f"{length:.2f} s, {self._read_to - begin:.2f} s could be read"
+            )
+
+    def _warn_at(self, what: str) -> None:
+        self._warn(f"{self._path}: frame {self._count}: {what}")
+
+    def _warn_damaged(self) -> None:
+        """One line for a run of damaged frames."""
+        first, last = self._damaged
+        run = last == self._count - 1 and bool(self.warnings)
+        self._damaged = (first if run else self._count, self._count)
+        if run and self.warnings[-1].endswith("shown as decoded"):
+            self.warnings[-1] = (
+                f"{self._path}: frame {first} to {self._count}: damaged, shown as decoded"
+            )
+        else:
+            self._warn_at("damaged, shown as decoded")
 
     def _frames(self) -> Iterator[Frame]:
         first_pass, self._first_pass = self._first_pass, None
@@ -292,144 +323,11 @@ class VideoReader(FrameReader):
                 )
             planes, owner = self._uniform.planes(frame)
             pts, duration = clock.stamp(frame.pts, frame.dts, frame.duration)
+            if clock.missing:
+                self._warn(f"{self._path}: frame {index}: {clock.missing} frames missing before it")
             yield Frame(planes, pts, clock.seconds(pts), index, duration, owner)
-
-
-class Clock:
-    """Mends time stamps: every frame has one, and each is later than the one before.
-
-    Args:
-        info: frame rate and time base.
-        trust_dts: take decoding times (AVI, whose presentation times FFmpeg guesses); else only
-            when presentation times have gone back more often.
-    """
-
-    def __init__(self, info: VideoInfo, *, trust_dts: bool = False) -> None:
-        self._numerator = info.time_base.numerator
-        self._denominator = info.time_base.denominator
-        self._step = max(1, round(1 / (info.frame_rate * info.time_base)))
-        self._second = 1 / info.time_base
-        self._trust_dts = trust_dts
-        self._given: list[int | None] = [None, None]  # last pts and dts
-        self._backward = [0, 0]
-        self._last: int | None = None
-        self._shift = 0
-        self._first = 0
-
-    def stamp(
-        self, pts: int | None, dts: int | None, duration: int | None
-    ) -> tuple[int, int | None]:
-        """The time stamp to use and the frame's duration (None when unknown)."""
-        stamp = self._better(pts, dts)
-        if stamp is None or not duration or duration < 0:
-            duration = None  # of a frame without a time it is a guess
-        if self._last is None:
-            self._last = self._first = stamp if stamp is not None else 0
-            return self._last, duration
-        if stamp is None:
-            stamp = self._last + self._step
-        else:
-            stamp += self._shift
-            if self._last - stamp > self._second:  # over a second back: the clock was set anew
-                self._shift += self._last + self._step - stamp
-                stamp = self._last + self._step
-        self._last = max(stamp, self._last + 1)
-        return self._last, duration
-
-    def _better(self, pts: int | None, dts: int | None) -> int | None:
-        """Frames come in order of presentation, so that both kinds should only grow."""
-        for kind, stamp in enumerate((pts, dts)):
-            last = self._given[kind]
-            if stamp is not None:
-                self._backward[kind] += last is not None and stamp <= last
-                self._given[kind] = stamp
-        if dts is not None and (
-            pts is None or self._trust_dts or self._backward[0] > self._backward[1]
-        ):
-            return dts
-        return pts
-
-    def seconds(self, pts: int) -> float:
-        return (pts - self._first) * self._numerator / self._denominator
 
 
 def _chain(first: Any, rest: Iterable[Any]) -> Iterator[Any]:
     yield first
     yield from rest
-
-
-def check_file(path: str) -> None:
-    """Raises InputError unless `path` is a readable file with something in it (or a URL)."""
-    if "://" in path:
-        return
-    file = Path(path)
-    if not file.exists():
-        raise InputError(f"{path}: no such file; check the path")
-    if not file.is_file() and not file.is_fifo():
-        raise InputError(f"{path}: not a file")
-    if file.is_file() and file.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty; copy or record it again")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: no permission to read it")
-
-
-def reason(error: BaseException) -> str:
-    """What an FFmpeg error says, without Python's class names."""
-    text = getattr(error, "strerror", None) or str(error)
-    return str(text).removeprefix("[Errno").strip()
-
-
-def main_video_stream(container: Any) -> Any:
-    """The video stream to show: the best one that is not a cover picture; None without one."""
-    cover = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & cover]
-    if not streams:
-        return None
-    best = container.streams.best("video")
-    return best if best in streams else streams[0]
-
-
-def describe(path: str, container: Any, stream: Any, first: Any, uniform: Uniform) -> VideoInfo:
-    """VideoInfo of an opened container whose first frame is decoded."""
-    context = stream.codec_context
-    rates = [stream.average_rate, stream.guessed_rate, stream.base_rate]
-    if container.format.name in ("avi", "h264", "hevc", "m4v", "mpegvideo"):
-        rates = [stream.guessed_rate, *rates]  # no time stamps to average
-    rate = next((rate for rate in rates if rate and 0 < rate < 10000), Fraction(25))
-    duration = None
-    if stream.duration:
-        duration = float(stream.duration * stream.time_base)
-    elif container.duration:
-        duration = container.duration / av.time_base
-    aspect = stream.sample_aspect_ratio or Fraction(1)
-    width, height = uniform.upright_size
-    return VideoInfo(
-        source=path,
-        width=width,
-        height=height,
-        format=uniform.format,
-        frame_rate=rate,
-        duration=duration,
-        frames=stream.frames or None,
-        time_base=stream.time_base or Fraction(1, 90000),
-        codec=context.name,
-        rotation=uniform.orientation.clockwise,
-        color=color_of(context, first),
-        sample_aspect_ratio=1 / aspect if uniform.orientation.transpose else aspect,
-        bit_rate=context.bit_rate or container.bit_rate or None,
-    )
-
-
-def color_of(context: Any, first: Any) -> dict[str, int]:
-    """Colour numbers of a stream, from its first frame where the container does not say."""
-
-    def known(value: int, other: int) -> int:
-        return int(value) if value not in (0, 2) else int(other)
-
-    full_range = first.format.name.startswith("yuvj")
-    return {
-        "range": 2 if full_range else int(context.color_range or first.color_range),
-        "primaries": known(context.color_primaries, first.color_primaries),
-        "trc": known(context.color_trc, first.color_trc),
-        "space": known(context.colorspace, first.colorspace),
-    }

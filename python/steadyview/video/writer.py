@@ -14,7 +14,7 @@ from .encoders import CONTAINERS, choose_encoder
 from .images import IMAGE_SUFFIXES, ImageSink, image_files, image_pattern
 from .info import Frame, VideoInfo
 from .muxing import ContainerSink
-from .reader import reason
+from .probe import reason
 
 __all__ = ["VideoWriter", "check_output"]
 
