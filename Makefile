@@ -10,6 +10,7 @@ EXAMPLE := examples/handheld.mp4
 .PHONY: demo test install check format bench cpp-test clean
 
 demo: $(VENV)/.demo
+	mkdir -p demo
 	$(BIN)/steadyview stabilize $(EXAMPLE) -o demo/steady.mp4 --report --compare --overwrite
 	@echo
 	@echo "Open demo/steady.mp4, demo/steady_compare.mp4 and demo/steady_report.html"

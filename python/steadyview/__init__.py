@@ -11,6 +11,9 @@ _PUBLIC = {
     "GlobalMotion": "steadyview.motion.global_motion",
     "StabilizationResult": "steadyview.api",
     "StabilizeOptions": "steadyview.options",
+    "build_info": "steadyview.doctor",
+    "compare_side_by_side": "steadyview.render.compare",
+    "compare_videos": "steadyview.metrics",
     "stabilize": "steadyview.api",
 }
 
