@@ -29,7 +29,7 @@ class Clock:
         self._last: int | None = None
         self._shift = 0
         self._first = 0
-        self._regular = 0  # frames in a row at the nominal distance
+        self._regular = 0  # grows with frames at the nominal distance, falls with others
         self.missing = 0
 
     def stamp(
@@ -57,7 +57,7 @@ class Clock:
     def _look_for_gap(self, distance: int) -> None:
         steps = distance / self._step
         self.missing = round(steps) - 1 if self._regular >= 5 and steps > 2.5 else 0
-        self._regular = self._regular + 1 if abs(steps - 1) < 0.2 else 0
+        self._regular = max(0, self._regular + (1 if abs(steps - 1) < 0.2 else -3))
 
     def _better(self, pts: int | None, dts: int | None) -> int | None:
         """Frames come in order of presentation, so that both kinds should only grow."""

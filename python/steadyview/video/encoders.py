@@ -11,6 +11,7 @@ from av.codec import Codec
 from av.error import FFmpegError
 
 from ..errors import OptionError
+from .hdr import hdr_options
 from .info import PixelFormat, VideoInfo, nearest_planar
 
 __all__ = ["CONTAINERS", "EncoderChoice", "choose_encoder", "choose_pixel_format"]
@@ -164,6 +165,11 @@ def _configured(
     elif name.endswith("amf"):
         level = f"{float(quality):.0f}"
         settings = {"rc": "cqp", "qp_i": level, "qp_p": level, "qp_b": level}
+    hdr = hdr_options(name, info.hdr)
+    if info.hdr and not hdr:
+        choice.notes.append(f"{name}: HDR10 metadata is lost; libx265 keeps it")
+    for option, text in hdr.items():
+        settings[option] = ":".join(part for part in (settings.get(option, ""), text) if part)
     given = {key: str(value) for key, value in options.items()}
     if {"qp", "b"} & given.keys():  # another kind of rate control: crf would win over it
         settings.pop("crf", None)

@@ -52,7 +52,9 @@ class VideoInfo:
         codec: name of the codec, such as ``h264``.
         rotation: degrees the stored pixels were turned clockwise to be upright (0, 90, 180, 270).
         color: colour description by FFmpeg's numbers: range, primaries, trc, space; 0 or 2 unknown.
+        sample_aspect_ratio: width of a pixel by its height, upright.
         bit_rate: bits a second of the video stream; None when unknown.
+        hdr: HDR10's static metadata, as `hdr.hdr_of` describes it; empty without.
     """
 
     source: str
@@ -68,6 +70,7 @@ class VideoInfo:
     color: dict[str, int] = field(default_factory=dict)
     sample_aspect_ratio: Fraction = Fraction(1)
     bit_rate: int | None = None
+    hdr: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass

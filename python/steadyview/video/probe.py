@@ -8,6 +8,7 @@ from typing import Any
 import av
 
 from ..errors import InputError
+from .hdr import hdr_of
 from .info import VideoInfo
 
 __all__ = ["check_file", "color_of", "describe", "main_video_stream", "reason"]
@@ -72,6 +73,7 @@ def describe(path: str, container: Any, stream: Any, first: Any, uniform: Any) -
         color=color_of(context, first),
         sample_aspect_ratio=1 / aspect if uniform.orientation.transpose else aspect,
         bit_rate=context.bit_rate or container.bit_rate or None,
+        hdr=hdr_of(first),
     )
 
 
