@@ -6,6 +6,7 @@ import numpy as np
 
 from ..motion.global_motion import GlobalMotion
 from ..options import StabilizeOptions
+from ..path.residual import smooth_residual
 from ..path.shake import shake_energy, shake_removed_db
 from ..path.similarity import CameraPath, smooth_similarity
 
@@ -34,6 +35,8 @@ def global_flow(motion: GlobalMotion, options: StabilizeOptions) -> tuple[Camera
         norm=options.norm,
     )
     path, note = no_worse_than_source(motion, path, options.static)
+    if options.residual and not note:
+        path = smooth_residual(motion, path)
     return path, note
 
 
