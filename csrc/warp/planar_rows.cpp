@@ -129,6 +129,7 @@ STEADYVIEW_LANE void plan_runs(const PlaneWarp& plane, const RowPlan& row,
     const Ints whole_x = add(load_ints(row.axis[0].whole + g), splat_int(1 - taps / 2));
     const Ints whole_y = add(load_ints(row.axis[1].whole + g), splat_int(1 - taps / 2));
     Ints gathered = splat_int(0), two = splat_int(0);  // -1 where true
+    Ints lowest = splat_int(0);
     for (int j = 0; j < runs; ++j) {
       Ints left, right, top, bottom;
       const float i0 = static_cast<float>(j * length), i1 = i0 + static_cast<float>(length - 1);
@@ -138,11 +139,14 @@ STEADYVIEW_LANE void plan_runs(const PlaneWarp& plane, const RowPlan& row,
       gathered = either(gathered, above(subtract(right, left), splat_int(samples - taps)));
       gathered = either(gathered, above(down, splat_int(1)));
       gathered = either(gathered, either(above(splat_int(0), x), above(x, last_left)));
-      gathered = either(gathered, either(above(splat_int(0), y), above(add(y, down), last_top)));
+      gathered = either(gathered, above(splat_int(0), y));
+      lowest = higher(lowest, y);
       two = either(two, above(down, splat_int(0)));
       store_ints(plan.left[j] + g, left);
       store_ints(plan.top[j] + g, top);
     }
+    // With two rows every run of the group reads one row more.
+    gathered = either(gathered, above(subtract(lowest, two), last_top));
     const Ints kind =
         higher(subtract(splat_int(0), two), subtract(subtract(splat_int(0), gathered), gathered));
     store_ints(plan.kind + g, kind);

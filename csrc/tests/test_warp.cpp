@@ -1,0 +1,178 @@
+// Warps between buffers of exactly the size the kernel may touch, for every instruction set: under
+// the sanitizers a byte read or written outside is an error. Values are compared with a slow sum.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "common/isa.h"
+#include "tests/expect.h"
+#include "warp/planar.h"
+#include "warp/warp.h"
+
+using namespace steadyview;
+
+namespace {
+
+using WarpRows = void (*)(const PlaneWarp&, const planar::Tables&, double*, int64_t, int64_t);
+
+struct Map {
+  double matrix[9];
+  double displacement;  // of every cosine term, px
+};
+
+double cubic(double d) {
+  const double a = -0.75;
+  d = std::abs(d);
+  if (d <= 1) return (a + 2) * d * d * d - (a + 3) * d * d + 1;
+  return d < 2 ? a * (d * d * d - 5 * d * d + 8 * d - 4) : 0;
+}
+
+template <typename T>
+double slow_bicubic(const T* plane, int64_t width, int64_t height, double x, double y) {
+  const double fx = std::floor(x), fy = std::floor(y);
+  double sum = 0;
+  for (int j = -1; j <= 2; ++j) {
+    for (int i = -1; i <= 2; ++i) {
+      const auto column = static_cast<int64_t>(std::clamp(fx + i, 0.0, width - 1.0));
+      const auto row = static_cast<int64_t>(std::clamp(fy + j, 0.0, height - 1.0));
+      sum += cubic(x - fx - i) * cubic(y - fy - j) * plane[row * width + column];
+    }
+  }
+  return sum;
+}
+
+template <typename T>
+void warp_once(WarpRows warp_rows, int64_t width, int64_t height, int64_t out_width, const Map& map,
+               Filter filter, int max_value, bool exact) {
+  // On the heap and of the exact size: what lies beside is poisoned.
+  std::unique_ptr<T[]> source(new T[width * height]), output(new T[out_width * height]);
+  std::mt19937 random(7);
+  for (int64_t i = 0; i < width * height; ++i) {
+    source[i] = static_cast<T>(random() % (max_value + 1));
+  }
+  const int terms = 3;
+  std::vector<double> coefficients(2 * terms * terms, map.displacement);
+  PlaneWarp plane{};
+  plane.source = source.get();
+  plane.source_stride = width * static_cast<int64_t>(sizeof(T));
+  plane.source_width = width;
+  plane.source_height = height;
+  plane.output = output.get();
+  plane.output_stride = out_width * static_cast<int64_t>(sizeof(T));
+  plane.output_width = out_width;
+  plane.output_height = height;
+  plane.sample_bytes = sizeof(T);
+  plane.max_value = max_value;
+  plane.filter = filter;
+  std::memcpy(plane.source_from_output, map.matrix, sizeof(map.matrix));
+  plane.displacement = map.displacement != 0 ? coefficients.data() : nullptr;
+  plane.terms = terms;
+  plane.basis_scale[0] = 1.0 / static_cast<double>(out_width);
+  plane.basis_scale[1] = 1.0 / static_cast<double>(height);
+
+  const int64_t groups = (out_width + planar::kGroup - 1) / planar::kGroup;
+  const auto basis = [&](int v, double x) { return std::cos(M_PI * v * x * plane.basis_scale[0]); };
+  std::vector<double> cosines;
+  for (int v = 0; v < terms; ++v) {
+    for (int64_t start : {0, 8}) {
+      for (int64_t g = 0; g <= groups; ++g) {
+        cosines.push_back(basis(v, static_cast<double>(g * planar::kGroup + start) + 0.5));
+      }
+    }
+  }
+  std::vector<double> scratch(planar::scratch_size(groups));
+  const planar::Tables tables{groups, plane.displacement ? cosines.data() : nullptr, exact};
+  warp_rows(plane, tables, scratch.data(), 0, height);
+
+  bool in_range = true;
+  double worst = 0;
+  for (int64_t y = 0; y < height; ++y) {
+    for (int64_t x = 0; x < out_width; ++x) {
+      in_range &= output[y * out_width + x] <= max_value;
+      if (filter != Filter::bicubic || map.displacement != 0 || map.matrix[6] != 0) continue;
+      const double px = static_cast<double>(x) + 0.5, py = static_cast<double>(y) + 0.5;
+      const double* m = map.matrix;
+      const double expected =
+          slow_bicubic(source.get(), width, height, m[0] * px + m[1] * py + m[2] - 0.5,
+                       m[3] * px + m[4] * py + m[5] - 0.5);
+      const double clamped = std::clamp(expected, 0.0, static_cast<double>(max_value));
+      worst = std::max(worst, std::abs(clamped - output[y * out_width + x]));
+    }
+  }
+  EXPECT(in_range);
+  EXPECT(worst <= 0.5 + max_value * 1e-4);
+}
+
+void warp_all(WarpRows warp_rows) {
+  const Map maps[] = {
+      {{1, 0, 0, 0, 1, 0, 0, 0, 1}, 0},
+      {{0.95, -0.02, 1.5, 0.02, 0.95, -0.7, 0, 0, 1}, 0},
+      {{0.95, -0.02, 1.5, 0.02, 0.95, -0.7, 0, 0, 1}, 0.3},
+      {{1.6, 0, -9, 0, 1.6, -7, 0, 0, 1}, 0},
+      {{0.3, 0.9, 5, -0.9, 0.3, 20, 0, 0, 1}, 0},
+      {{-1, 0, 40, 0, -1, 12, 0, 0, 1}, 0},
+      {{1, 0, 1e7, 0, 1, -1e12, 0, 0, 1}, 0},
+      {{1, 0, 3, 0, 1, 2, -0.05, 0.01, 1.5}, 0},
+      {{1e5, 0, 0, 0, 1e-5, 0, 0, 0, 1}, 0},
+  };
+  const int64_t sizes[][3] = {{1, 1, 1},    {1, 9, 5},   {9, 1, 9},    {3, 5, 40},
+                              {16, 16, 16}, {17, 6, 17}, {40, 12, 33}, {37, 21, 64}};
+  for (const Map& map : maps) {
+    for (const auto& size : sizes) {
+      for (Filter filter :
+           {Filter::bilinear, Filter::bicubic, Filter::catmull_rom, Filter::lanczos3}) {
+        for (bool exact : {false, true}) {
+          warp_once<uint8_t>(warp_rows, size[0], size[1], size[2], map, filter, 255, exact);
+          warp_once<uint16_t>(warp_rows, size[0], size[1], size[2], map, filter, 1023, exact);
+        }
+        warp_once<uint16_t>(warp_rows, size[0], size[1], size[2], map, filter, 65535, false);
+      }
+    }
+  }
+}
+
+// The tensor kernel: a shift by whole pixels copies, and its gradient by the image moves back.
+void tensor_kernel() {
+  constexpr int64_t width = 9, height = 5, pixels = 2 * width * height;
+  std::unique_ptr<float[]> image(new float[pixels]), output(new float[pixels]);
+  std::unique_ptr<float[]> grad_image(new float[pixels]());
+  std::unique_ptr<double[]> grad_points(new double[2 * width * height]);
+  for (int64_t i = 0; i < pixels; ++i) image[i] = static_cast<float>(i % 17);
+  const double shift[9] = {1, 0, 2, 0, 1, -1, 0, 0, 1};
+  for (Filter filter : {Filter::bilinear, Filter::bicubic, Filter::catmull_rom}) {
+    const BackwardWarp<float> warp{image.get(), shift, nullptr, output.get(), 1,   2, height, width,
+                                   height,      width, 0,       filter,       true};
+    backward_warp_cpu(warp);
+    bool copied = true;
+    for (int64_t i = 0; i < pixels; ++i) {
+      const int64_t x = i % width + 2, y = i / width % height - 1;
+      copied &= output[i] == (x < width && y >= 0 ? image[i + 2 - width] : 0);
+    }
+    EXPECT(copied);
+    std::memset(grad_image.get(), 0, pixels * sizeof(float));
+    backward_warp_gradient_cpu(
+        BackwardWarpGradient<float>{warp, image.get(), grad_image.get(), grad_points.get()});
+    bool moved = true;
+    for (int64_t i = 0; i < pixels; ++i) {
+      const int64_t x = i % width - 2, y = i / width % height + 1;
+      moved &= grad_image[i] == (x >= 0 && y < height ? image[i - 2 + width] : 0);
+    }
+    EXPECT(moved);
+  }
+}
+
+}  // namespace
+
+int main() {
+  warp_all(planar::baseline::warp_rows);
+#if defined(__x86_64__)
+  if (active_isa() >= Isa::avx2) warp_all(planar::avx2::warp_rows);
+  if (active_isa() >= Isa::avx512) warp_all(planar::avx512::warp_rows);
+#endif
+  tensor_kernel();
+  return steadyview::test::report();
+}
