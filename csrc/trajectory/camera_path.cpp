@@ -296,7 +296,12 @@ CameraPathResult solve_camera_path(const CameraPathProblem& problem, const Chain
       std::copy(middle, middle + 4, path + t * 4);
     }
   builder.to_scaled(path);
-  const ChainQpResult solved = solve(qp, options, path);
+  ChainQpOptions accuracy = options;
+  if (problem.l1) {  // far below a pixel; its last digits are ill-conditioned
+    accuracy.absolute = std::max(accuracy.absolute, 1e-7);
+    accuracy.relative = std::max(accuracy.relative, 1e-6);
+  }
+  const ChainQpResult solved = solve(qp, accuracy, path);
   builder.from_scaled(path);
   result.status = solved.status;
   result.iterations = solved.iterations;

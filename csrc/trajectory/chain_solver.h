@@ -63,6 +63,7 @@ class ChainSolver {
         x(T * P),
         dx(T * P),
         dxc(T * P),
+        x_best(T * P),
         b(T * P),
         g_rows((qp.shared_matrix ? 1 : T) * R * P),
         g_cols((qp.shared_matrix ? 1 : T) * R * N),
@@ -80,6 +81,9 @@ class ChainSolver {
         p(T * Q),
         n(T * Q),
         y(T * Q),
+        up(T * Q),
+        down(T * Q),
+        y_next(T * Q),
         rt(T * Q),
         theta(T * Q),
         corr_p(T * Q),
@@ -95,9 +99,11 @@ class ChainSolver {
     for (int64_t t = 0; t < T; ++t)
       for (int c = 0; c < N; ++c) x[t * P + c] = x_io[t * N + c];
     start(multipliers, qp, warm && multipliers);
-    ChainQpResult result;
+    ChainQpResult result, best_result;
     double best = std::numeric_limits<double>::infinity();
+    double expected = best;  // dual residual after the last step, without rounding
     int no_progress = 0;
+    bool refining = false, cautious = false;
     for (int iteration = 0;; ++iteration) {
       measure();
       result.iterations = iteration;
@@ -106,22 +112,30 @@ class ChainSolver {
       result.gap = gap;
       result.objective = objective;
       const bool finite = std::isfinite(primal + dual + gap);
+      const double dual_limit = options.absolute + options.relative * dual_size;
+      const double gap_limit = options.absolute + options.relative * std::abs(objective);
+      // Rounding in the normal equations shows in the dual residual, which should shrink with the
+      // step: from then on each direction is refined once.
+      refining = refining || (dual > 2 * expected && dual > 0.1 * dual_limit);
       if (finite && primal <= options.absolute + options.relative * primal_size &&
-          dual <= options.absolute + options.relative * dual_size &&
-          gap <= options.absolute + options.relative * (std::abs(objective) + 1)) {
+          dual <= dual_limit && gap <= gap_limit) {
         result.status = ChainQpStatus::solved;
-        break;
-      }
-      if (iteration == options.max_iterations) {
-        result.status = ChainQpStatus::max_iterations;
         break;
       }
       const double merit = std::max(
           {primal / (1 + primal_size), dual / (1 + dual_size), gap / (1 + std::abs(objective))});
       no_progress = merit < 0.9 * best ? 0 : no_progress + 1;
-      best = std::min(best, merit);
-      if (!finite || no_progress > 15) {
+      if (merit < best) {
+        best = merit;
+        best_result = result;
+        std::memcpy(x_best + 0, x + 0, static_cast<size_t>(T) * P * sizeof(double));
+      }
+      if (!finite || no_progress > 12) {
         result.status = ChainQpStatus::stalled;
+        break;
+      }
+      if (iteration == options.max_iterations) {
+        result.status = ChainQpStatus::max_iterations;
         break;
       }
       factorise();
@@ -129,8 +143,25 @@ class ChainSolver {
       const double mu = count > 0 ? gap / count : 0;
       const double after = gap + reach_affine * (linear + reach_affine * square);
       const double ratio = gap > 0 ? std::clamp(after / gap, 0.0, 1.0) : 0.0;
-      const double reach_step = correct(mu * ratio * ratio * ratio);
-      step(std::min(1.0, 0.995 * reach_step));
+      // Not below what the wanted gap needs: slacks far smaller than that only add rounding.
+      const double target =
+          std::max(mu * ratio * ratio * ratio, 0.1 * gap_limit / std::max(count, 1.0));
+      // The corrector assumes a full affine step; where that is short it overshoots, and now and
+      // then the iteration goes round in circles: then it is damped.
+      cautious = cautious || no_progress >= 3;
+      const double part = cautious ? reach_affine * reach_affine : 1;
+      double reach_step = correct(target, part);
+      for (int round = 0; refining && round < 4; ++round)
+        if (!refine(target, part, 0.1 * dual_limit, reach_step)) break;
+      const double alpha = std::min(1.0, 0.995 * reach_step);
+      step(alpha);
+      expected = (1 - alpha) * dual;
+    }
+    if (result.status != ChainQpStatus::solved && std::isfinite(best)) {
+      best_result.status = result.status;
+      best_result.iterations = result.iterations;
+      result = best_result;
+      std::memcpy(x + 0, x_best + 0, static_cast<size_t>(T) * P * sizeof(double));
     }
     store(qp, x_io, multipliers);
     return result;
@@ -215,7 +246,7 @@ class ChainSolver {
     }
     if (steep == 0) steep = 1;
     if (wide == 0) wide = 1;
-    const double least = warm ? 1e-4 * wide : 1e-2 * wide;
+    const double least = warm ? 1e-4 * wide : 0.1 * wide;
     const double mu = (warm ? 1e-5 : 1e-2) * steep * wide;
     for (int64_t t = 0; t < T; ++t) {
       for (int64_t i = 0; i < R; i += W) {
@@ -235,6 +266,7 @@ class ChainSolver {
         const double d = term_value(t, i, x);
         p[t * Q + i] = std::max(d, 0.0) + least;
         n[t * Q + i] = std::max(-d, 0.0) + least;
+        up[t * Q + i] = down[t * Q + i] = weight[t * Q + i];
       }
       for (int64_t i = terms; i < Q; ++i) p[t * Q + i] = n[t * Q + i] = 1;
     }
@@ -286,8 +318,8 @@ class ChainSolver {
       for (int64_t i = 0; i < terms; ++i) out += at<P>(term_row(t + k, k, i)) * v[(t + k) * Q + i];
   }
 
-  // out = (Hx)_t
-  STEADYVIEW_INLINE void hessian_product(int64_t t, V& out) {
+  // out = (H point)_t
+  STEADYVIEW_INLINE void hessian_product(int64_t t, Buffer& point, V& out) {
     const int back = t < Reach ? static_cast<int>(t) : Reach;
     const int ahead = T - 1 - t < Reach ? static_cast<int>(T - 1 - t) : Reach;
     V acc[N] = {};
@@ -295,7 +327,7 @@ class ChainSolver {
     for (int k = 1; k <= Reach; ++k) {
       if (k > ahead) continue;
       const double* block = hessian + ((t + k) * (Reach + 1) + k) * N * P;
-      const V v = at<P>(x + (t + k) * P);
+      const V v = at<P>(point + (t + k) * P);
 #pragma GCC unroll 8
       for (int c = 0; c < N; ++c) acc[c] += at<P>(block + c * P) * v;
     }
@@ -304,7 +336,7 @@ class ChainSolver {
     for (int k = 0; k <= Reach; ++k) {
       if (k > back) continue;
       const double* block = hessian + (t * (Reach + 1) + k) * N * P;
-      const double* v = x + (t - k) * P;
+      const double* v = point + (t - k) * P;
 #pragma GCC unroll 8
       for (int c = 0; c < N; ++c) out += at<P>(block + c * P) * v[c];
     }
@@ -312,7 +344,7 @@ class ChainSolver {
 
   // out = (Hx + q + E'y)_t
   STEADYVIEW_INLINE void gradient(int64_t t, V& out) {
-    hessian_product(t, out);
+    hessian_product(t, x, out);
     out += at<P>(q + t * P);
     if (terms) add_terms_transposed(t, y, out);
   }
@@ -341,7 +373,7 @@ class ChainSolver {
         const double d = term_value(t, i, x);
         rt[j] = d - p[j] + n[j];
         term_worst = std::max(term_worst, std::abs(rt[j]));
-        const double above = weight[j] - y[j], below = weight[j] + y[j];
+        const double above = up[j], below = down[j];
         theta[j] = weight[j] > 0 ? 1 / (p[j] / above + n[j] / below) : 0;
         term_gap += weight[j] > 0 ? p[j] * above + n[j] * below : 0;
         absolute_terms += weight[j] * std::abs(d);
@@ -350,7 +382,7 @@ class ChainSolver {
     V dual_worst = {}, dual_sizes = {}, value = {};
     for (int64_t t = 0; t < T; ++t) {
       V hx, constraint = {};
-      hessian_product(t, hx);
+      hessian_product(t, x, hx);
       const V linear_part = at<P>(q + t * P), point = at<P>(x + t * P);
       value += (0.5 * hx + linear_part) * point;
       if (terms) add_terms_transposed(t, y, constraint);
@@ -473,7 +505,7 @@ class ChainSolver {
         for (int64_t i = 0; i < terms; ++i) {
           const int64_t j = t * Q + i;
           if (!(weight[j] > 0)) continue;
-          const double above = weight[j] - y[j], below = weight[j] + y[j];
+          const double above = up[j], below = down[j];
           const double move_y = theta[j] * (term_product(t, i, dx) + rt[j] + p[j] - n[j]);
           const double move_p = -p[j] + p[j] * move_y / above;
           const double move_n = -n[j] - n[j] * move_y / below;
@@ -488,25 +520,60 @@ class ChainSolver {
   }
 
   // The centred and corrected direction (dx, ds, dl, ...); how far it may go.
-  double correct(double target) {
+  double correct(double target, double part) {
     auto* rows = reinterpret_cast<FactorRow<N, Reach>*>(factor + 0);
     alignas(64) double scaled[max_lanes];
     if (terms)
       for (int64_t j = 0; j < T * Q; ++j) {
-        const double above = weight[j] - y[j], below = weight[j] + y[j];
-        dy[j] = weight[j] > 0
-                    ? theta[j] * ((target - corr_p[j]) / above - (target - corr_n[j]) / below)
-                    : 0;
+        const double above = up[j], below = down[j];
+        dy[j] = weight[j] > 0 ? theta[j] * ((target - part * corr_p[j]) / above -
+                                            (target - part * corr_n[j]) / below)
+                              : 0;
       }
     for (int64_t t = 0; t < T; ++t) {
       for (int64_t i = 0; i < R; i += W)
-        at<W>(scaled + i) = (at<W>(corr + t * R + i) - target) * at<W>(inv + t * R + i);
+        at<W>(scaled + i) = (part * at<W>(corr + t * R + i) - target) * at<W>(inv + t * R + i);
       V right = {};
       add_transposed(t, scaled, right);
       if (terms) add_terms_transposed(t, dy, right);
       at<P>(b + t * P) = right;
       System::forward(rows, t, b + 0);
     }
+    return finish(target, part);
+  }
+
+  // Adds what the normal equations miss of the direction: -(H (x + dx) + q + G' (lam + dl) + E' (y
+  // + dy)) is zero without rounding. False when that is below `limit` already.
+  bool refine(double target, double part, double limit, double& reach_step) {
+    V worst = {};
+    auto* rows = reinterpret_cast<FactorRow<N, Reach>*>(factor + 0);
+    alignas(64) double sum[max_lanes];
+    for (int64_t j = 0; j < T * P; j += P) at<P>(dxc + j) = at<P>(x + j) + at<P>(dx + j);
+    if (terms)
+      for (int64_t j = 0; j < T * Q; ++j) y_next[j] = y[j] + dy[j];
+    for (int64_t t = 0; t < T; ++t) {
+      V missing;
+      hessian_product(t, dxc, missing);
+      missing += at<P>(q + t * P);
+      for (int64_t i = 0; i < R; i += W)
+        at<W>(sum + i) = at<W>(lam + t * R + i) + at<W>(dl + t * R + i);
+      add_transposed(t, sum, missing);
+      if (terms) add_terms_transposed(t, y_next, missing);
+      at<P>(b + t * P) = -missing;
+      const V size = missing < 0 ? -missing : missing;
+      worst = size > worst ? size : worst;
+    }
+    double largest = 0;
+    for (int c = 0; c < N; ++c) largest = std::max(largest, worst[c]);
+    if (largest <= limit) return false;
+    for (int64_t t = 0; t < T; ++t) System::forward(rows, t, b + 0);
+    reach_step = finish(target, part);
+    return true;
+  }
+
+  // The backward substitution, added to dx, and what follows from it.
+  double finish(double target, double part) {
+    auto* rows = reinterpret_cast<FactorRow<N, Reach>*>(factor + 0);
     const L zero = {};
     L worst = zero;
     for (int64_t t = T - 1; t >= 0; --t) {
@@ -518,7 +585,7 @@ class ChainSolver {
         inequality(t, i, dx + t * P, z);
         const L l = at<W>(lam + j), slack = at<W>(s + j), inverse = at<W>(inv + j);
         const L d_s = inverse > 0 ? -at<W>(rp + j) - z : zero;
-        const L d_l = (target - at<W>(corr + j) - slack * l - l * d_s) * inverse;
+        const L d_l = (target - part * at<W>(corr + j) - slack * l - l * d_s) * inverse;
         at<W>(ds + j) = d_s;
         at<W>(dl + j) = d_l;
         const L reach_s = -d_s * inverse, reach_l = inverse > 0 ? -d_l / l : zero;
@@ -533,9 +600,9 @@ class ChainSolver {
         for (int64_t i = 0; i < terms; ++i) {
           const int64_t j = t * Q + i;
           if (!(weight[j] > 0)) continue;
-          const double above = weight[j] - y[j], below = weight[j] + y[j];
-          const double at_p = (target - corr_p[j]) / above - p[j];
-          const double at_n = (target - corr_n[j]) / below - n[j];
+          const double above = up[j], below = down[j];
+          const double at_p = (target - part * corr_p[j]) / above - p[j];
+          const double at_n = (target - part * corr_n[j]) / below - n[j];
           dy[j] = theta[j] * (term_product(t, i, dx) + rt[j] - at_p + at_n);
           dp[j] = at_p + p[j] * dy[j] / above;
           dn[j] = at_n - n[j] * dy[j] / below;
@@ -555,7 +622,9 @@ class ChainSolver {
         if (!(weight[j] > 0)) continue;
         p[j] += alpha * dp[j];
         n[j] += alpha * dn[j];
-        y[j] += alpha * dy[j];
+        up[j] -= alpha * dy[j];
+        down[j] += alpha * dy[j];
+        y[j] = 0.5 * (down[j] - up[j]);
       }
   }
 
@@ -577,8 +646,9 @@ class ChainSolver {
   int terms;
   int64_t Q;  // terms a frame, padded
   int64_t g_stride;
-  Buffer hessian, factor, q, x, dx, dxc, b, g_rows, g_cols, h, s, lam, inv, rp, corr, ds, dl;
-  Buffer e_rows, e, weight, p, n, y, rt, theta, corr_p, corr_n, dp, dn, dy;
+  Buffer hessian, factor, q, x, dx, dxc, x_best, b, g_rows, g_cols, h, s, lam, inv, rp, corr, ds,
+      dl;
+  Buffer e_rows, e, weight, p, n, y, up, down, y_next, rt, theta, corr_p, corr_n, dp, dn, dy;
   double count = 0, proximal = 0, linear = 0, square = 0;
   double primal = 0, primal_size = 0, dual = 0, dual_size = 0, gap = 0, objective = 0;
 };

@@ -1,7 +1,6 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -29,7 +28,7 @@ void expect_shape(const Array& array, const char* name, std::initializer_list<py
 py::tuple solve_chain_qp(const Array& hessian, const Array& gradient, const Array& matrix,
                          const Array& lower, const Array& upper, const Array& start,
                          const Array& term_matrix, const Array& term_offset,
-                         const Array& term_weight, std::optional<Array> multipliers,
+                         const Array& term_weight, const py::object& multipliers,
                          int max_iterations, double absolute, double relative) {
   if (hessian.ndim() != 4) throw std::invalid_argument("hessian must have four axes");
   const py::ssize_t frames = hessian.shape(0), reach = hessian.shape(1), size = hessian.shape(2);
@@ -51,9 +50,11 @@ py::tuple solve_chain_qp(const Array& hessian, const Array& gradient, const Arra
   expect_shape(term_weight, "term_weight", {frames, terms});
   Array x({frames, size}), y({frames, rows});
   std::copy(start.data(), start.data() + start.size(), x.mutable_data());
-  if (multipliers) {
-    expect_shape(*multipliers, "multipliers", {frames, rows});
-    std::copy(multipliers->data(), multipliers->data() + y.size(), y.mutable_data());
+  const bool warm = !multipliers.is_none();
+  if (warm) {
+    const Array given = py::cast<Array>(multipliers);
+    expect_shape(given, "multipliers", {frames, rows});
+    std::copy(given.data(), given.data() + y.size(), y.mutable_data());
   }
   ChainQp qp;
   qp.frames = frames;
@@ -79,7 +80,7 @@ py::tuple solve_chain_qp(const Array& hessian, const Array& gradient, const Arra
   double* y_data = y.mutable_data();
   {
     py::gil_scoped_release release;
-    result = solve(qp, options, x_data, y_data, multipliers.has_value());
+    result = solve(qp, options, x_data, y_data, warm);
   }
   py::dict info;
   info["status"] = status_name(result.status);
