@@ -176,6 +176,9 @@ def test_glob_is_a_batch(run: Run, shaky: Path, tmp_path: Path) -> None:
         (["--threads", "-3"], "threads"),
         (["-o", "/dev/null/x.mp4"], "/dev/null"),
         (["-o", "missing/folder/x.mp4"], "missing/folder"),
+        (["-o", "x.mp3"], ".mp3"),
+        (["--motion", "missing/motion.json"], "motion"),
+        (["--codec", "nonsense"], "nonsense"),
     ],
 )
 def test_bad_options_are_one_line_and_code_2(

@@ -33,7 +33,7 @@ HARDWARE = ("_nvenc", "_vaapi", "_videotoolbox", "_qsv")
 OPTIONAL = {
     "torch": ("tensor operations (steadyview.ops)", "torch"),
     "matplotlib": ("result.plot()", "report"),
-    "ipywidgets": ("the before/after slider in notebooks", "notebook"),
+    "ipywidgets": ("before/after slider in notebooks", "notebook"),
 }
 
 
@@ -157,7 +157,7 @@ def _problems(info: dict[str, Any]) -> list[dict[str, str]]:
             )
     for name, (purpose, extra) in OPTIONAL.items():
         if name != "torch" and info["optional"][name] is None:
-            add(name, f"not available: {purpose}", f"pip install 'steadyview[{extra}]'")
+            add(name, f"without it there is no {purpose}", f"pip install 'steadyview[{extra}]'")
     if info["encoders"] and not info["encoders"]["libx264"]:
         add("libx264", "the default codec cannot encode", "pip install --force-reinstall av")
     return problems

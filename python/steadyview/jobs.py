@@ -182,6 +182,8 @@ def _run_one(
     for extra in (job.report, job.compare):
         if extra is not None and extra.exists() and not overwrite:
             raise OutputError(f"output: {extra} exists; --overwrite replaces it")
+    if motion is not None and not motion.parent.is_dir():
+        raise OutputError(f"motion: the folder {motion.parent} does not exist; make it first")
     started = time.perf_counter()
     result = stabilize(
         job.source,
@@ -290,7 +292,7 @@ def result_lines(record: dict[str, Any]) -> list[str]:
     timings = record["timings"]
     lines = [
         f"{record['source']} -> {record['output']}",
-        f"  {record['frames']} frames of {record['width']}x{record['height']} "
+        f"  {record['frames']} frame{'s' * (record['frames'] != 1)} of {record['width']}x{record['height']} "
         f"in {timings['total']:.1f} s, {record['frames_per_second']:.0f} frames/s",
     ]
     if "quality" not in record:
