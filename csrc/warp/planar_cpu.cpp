@@ -12,8 +12,9 @@ namespace {
 
 using planar::kGroup;
 
-constexpr int64_t kRows = 16;                  // rows of one piece of work
-constexpr double kCurvatureLimit = 1.0 / 256;  // px a parabola may miss the source point by
+constexpr int64_t kRows = 16;  // rows of one piece of work
+// px a parabola may miss the source point by; remap rounds points by as much.
+constexpr double kCurvatureLimit = 1.0 / 64;
 
 // A parabola through the points at 0, 8 and 16 of a group misses a function with third derivative d
 // by at most d * 8^3 / (9 sqrt(3)) = 32.9 d.

@@ -148,12 +148,23 @@ void exact_point(const PlaneWarp& plane, int64_t column, int64_t row, const doub
   const double* m = plane.source_from_output;
   const double x = static_cast<double>(column) + 0.5, y = static_cast<double>(row) + 0.5;
   const double scale = 1 / most(m[6] * x + m[7] * y + m[8], kSmallestW);
-  const double angle = kPi * (x * plane.basis_scale[0] + plane.basis_offset[0]);
   for (int axis = 0; axis < 2; ++axis) {
     point[axis] = (m[3 * axis] * x + m[3 * axis + 1] * y + m[3 * axis + 2]) * scale - 0.5;
-    for (int v = 0; plane.displacement && v < plane.terms; ++v) {
-      point[axis] += terms[axis * plane.terms + v] * __builtin_cos(v * angle);
+  }
+  if (plane.displacement) {
+    // cos((v + 1) a) = 2 cos a cos(v a) - cos((v - 1) a)
+    const double fraction = x * plane.basis_scale[0] + plane.basis_offset[0];
+    const double cosine = __builtin_cos(kPi * fraction);
+    double basis = 1, before = cosine;
+    for (int v = 0; v < plane.terms; ++v) {
+      point[0] += terms[v] * basis;
+      point[1] += terms[plane.terms + v] * basis;
+      const double next = 2 * cosine * basis - before;
+      before = basis;
+      basis = next;
     }
+  }
+  for (int axis = 0; axis < 2; ++axis) {
     point[axis] = __builtin_floor(bounded(point[axis], -1e9, 1e9) * kSnap + 0.5) / kSnap;
   }
 }

@@ -48,8 +48,8 @@ namespace warp_maths {  // for both twins
 template <Filter filter, typename T>
 struct Taps {
   static constexpr int count = filter_taps(filter);
-  int64_t x[count], y[count];  // -1: beyond the image, and 0
-  T wx[count], wy[count];
+  int64_t x[count], line[count];  // of the nearest pixel; line is its row times the width
+  T wx[count], wy[count];         // 0 beyond the image when that counts as zeros
 };
 
 // The source point of pixel (column, row), relative to the centre of image pixel (0, 0).
@@ -94,9 +94,18 @@ STEADYVIEW_HOST_DEVICE int64_t split(double x, T* rest) {
   return static_cast<int64_t>(whole);
 }
 
-STEADYVIEW_HOST_DEVICE int64_t tap_index(int64_t i, int64_t size, bool zeros) {
-  if (i >= 0 && i < size) return i;
-  return zeros ? -1 : i < 0 ? 0 : size - 1;
+// Indices of an axis's taps. Where the image ends and zeros begin, weights become 0.
+template <int count, typename T>
+STEADYVIEW_HOST_DEVICE void place_taps(int64_t first, int64_t size, int64_t step, bool zeros,
+                                       int64_t* index, T* weights, T* slopes) {
+  for (int k = 0; k < count; ++k) {
+    const int64_t i = first + k;
+    const int64_t near = i < 0 ? 0 : i >= size ? size - 1 : i;
+    index[k] = near * step;
+    if (!zeros || near == i) continue;
+    weights[k] = 0;
+    if (slopes) slopes[k] = 0;
+  }
 }
 
 // With `slopes`, also the derivatives of the weights by the point.
@@ -115,26 +124,31 @@ STEADYVIEW_HOST_DEVICE void find_taps(const BackwardWarp<T>& warp, int64_t n, in
     filter_slopes<filter, T>(tx, slopes_x);
     filter_slopes<filter, T>(ty, slopes_y);
   }
-  for (int k = 0; k < count; ++k) {
-    taps.x[k] = tap_index(ix + k + 1 - count / 2, warp.width, warp.zeros);
-    taps.y[k] = tap_index(iy + k + 1 - count / 2, warp.height, warp.zeros);
-  }
+  place_taps<count>(ix + 1 - count / 2, warp.width, 1, warp.zeros, taps.x, taps.wx, slopes_x);
+  place_taps<count>(iy + 1 - count / 2, warp.height, warp.width, warp.zeros, taps.line, taps.wy,
+                    slopes_y);
 }
 
 // Sum of a plane's taps with these weights.
 template <Filter filter, typename T>
-STEADYVIEW_HOST_DEVICE T weigh(const T* plane, int64_t width, const Taps<filter, T>& taps,
-                               const T* wx, const T* wy) {
+STEADYVIEW_HOST_DEVICE T weigh(const T* plane, const Taps<filter, T>& taps, const T* wx,
+                               const T* wy) {
   T sum = 0;
   for (int j = 0; j < taps.count; ++j) {
     T line = 0;
-    for (int k = 0; k < taps.count; ++k) {
-      const bool inside = taps.x[k] >= 0 && taps.y[j] >= 0;
-      line += wx[k] * (inside ? plane[taps.y[j] * width + taps.x[k]] : T(0));
-    }
+    for (int k = 0; k < taps.count; ++k) line += wx[k] * plane[taps.line[j] + taps.x[k]];
     sum += wy[j] * line;
   }
   return sum;
+}
+
+// Adds what a pixel's gradient is to the pixels it came from.
+template <Filter filter, typename T, typename Add>
+STEADYVIEW_HOST_DEVICE void scatter(T* plane, T grad, const Taps<filter, T>& taps, Add add) {
+  for (int j = 0; j < taps.count; ++j) {
+    const T part = grad * taps.wy[j];
+    for (int k = 0; k < taps.count; ++k) add(plane + taps.line[j] + taps.x[k], part * taps.wx[k]);
+  }
 }
 
 }  // namespace warp_maths

@@ -22,8 +22,7 @@ void forward(const BackwardWarp<T>& warp) {
                           static_cast<T*>(nullptr));
         for (int64_t c = n * warp.channels; c < (n + 1) * warp.channels; ++c) {
           const T* plane = warp.image + c * warp.height * warp.width;
-          warp.output[(c * rows + row) * columns + column] =
-              weigh(plane, warp.width, taps, taps.wx, taps.wy);
+          warp.output[(c * rows + row) * columns + column] = weigh(plane, taps, taps.wx, taps.wy);
         }
       }
     }
@@ -43,12 +42,7 @@ void gradient_by_image(const BackwardWarpGradient<T>& gradient) {
         find_taps<filter>(warp, c / warp.channels, i / columns, i % columns, taps,
                           static_cast<T*>(nullptr), static_cast<T*>(nullptr));
         const T grad = gradient.grad_output[c * rows * columns + i];
-        for (int j = 0; j < taps.count; ++j) {
-          for (int k = 0; k < taps.count; ++k) {
-            if (taps.x[k] < 0 || taps.y[j] < 0) continue;
-            plane[taps.y[j] * warp.width + taps.x[k]] += grad * taps.wx[k] * taps.wy[j];
-          }
-        }
+        scatter(plane, grad, taps, [](T* pixel, T value) { *pixel += value; });
       }
     }
   });
@@ -68,8 +62,8 @@ void gradient_by_points(const BackwardWarpGradient<T>& gradient) {
       for (int64_t c = n * warp.channels; c < (n + 1) * warp.channels; ++c) {
         const T* plane = warp.image + c * warp.height * warp.width;
         const double grad = gradient.grad_output[c * rows * columns + pixel];
-        by_x += grad * weigh(plane, warp.width, taps, slopes_x, taps.wy);
-        by_y += grad * weigh(plane, warp.width, taps, taps.wx, slopes_y);
+        by_x += grad * weigh(plane, taps, slopes_x, taps.wy);
+        by_y += grad * weigh(plane, taps, taps.wx, slopes_y);
       }
       gradient.grad_points[2 * i] = by_x;
       gradient.grad_points[2 * i + 1] = by_y;

@@ -9,6 +9,13 @@ using namespace warp_maths;
 
 constexpr int kThreads = 256;
 
+struct AtomicAdd {
+  template <typename T>
+  __device__ void operator()(T* pixel, T value) const {
+    atomicAdd(pixel, value);
+  }
+};
+
 // A thread an output pixel, all its channels.
 template <Filter filter, typename T>
 __global__ void forward(BackwardWarp<T> warp) {
@@ -22,7 +29,7 @@ __global__ void forward(BackwardWarp<T> warp) {
                       static_cast<T*>(nullptr), static_cast<T*>(nullptr));
     for (int64_t c = n * warp.channels; c < (n + 1) * warp.channels; ++c) {
       const T* plane = warp.image + c * warp.height * warp.width;
-      warp.output[c * pixels + pixel] = weigh(plane, warp.width, taps, taps.wx, taps.wy);
+      warp.output[c * pixels + pixel] = weigh(plane, taps, taps.wx, taps.wy);
     }
   }
 }
@@ -44,17 +51,12 @@ __global__ void gradients(BackwardWarpGradient<T> gradient) {
       const T grad = gradient.grad_output[c * pixels + pixel];
       if (gradient.grad_points) {
         const T* plane = warp.image + c * warp.height * warp.width;
-        by_x += double{grad} * weigh(plane, warp.width, taps, slopes_x, taps.wy);
-        by_y += double{grad} * weigh(plane, warp.width, taps, taps.wx, slopes_y);
+        by_x += double{grad} * weigh(plane, taps, slopes_x, taps.wy);
+        by_y += double{grad} * weigh(plane, taps, taps.wx, slopes_y);
       }
       if (!gradient.grad_image) continue;
       T* plane = gradient.grad_image + c * warp.height * warp.width;
-      for (int j = 0; j < taps.count; ++j) {
-        for (int k = 0; k < taps.count; ++k) {
-          if (taps.x[k] < 0 || taps.y[j] < 0) continue;
-          atomicAdd(plane + taps.y[j] * warp.width + taps.x[k], grad * taps.wx[k] * taps.wy[j]);
-        }
-      }
+      scatter(plane, grad, taps, AtomicAdd{});
     }
     if (gradient.grad_points) {
       gradient.grad_points[2 * i] = by_x;

@@ -31,7 +31,7 @@ FORMATS = {
     "gbrp16": PixelFormat("gbrp16le", 3, 16, (0, 0), is_rgb=True),
 }
 IDENTITY = np.eye(3)
-PARABOLA = 1 / 256  # px a parabola may miss the exact point by, else it is not used
+PARABOLA = 1 / 64  # px a parabola may miss the exact point by, else it is not used
 
 
 def random_planes(format, width, height, seed=0):
