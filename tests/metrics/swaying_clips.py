@@ -16,7 +16,7 @@ def texture(seed: int = 1, blur: float = 1.2) -> np.ndarray:
         noise = rng.normal(size=(640 // scale, 800 // scale)).astype(np.float32)
         noise = cv2.GaussianBlur(noise, (0, 0), blur)
         plane += cv2.resize(noise, (800, 640), interpolation=cv2.INTER_CUBIC) / noise.std()
-    return np.clip(128 + 28 * plane, 60, 220).astype(np.float32)
+    return np.clip(128 + 28 * plane, 70, 220).astype(np.float32)
 
 
 def look(

@@ -52,7 +52,7 @@ def test_sine_has_its_known_energy():
 
 
 def test_frame_rate_does_not_change_the_values():
-    slow, fast = (measure_shake(sway(3.0, rate=rate)) for rate in (30.0, 60.0))
+    slow, fast = (measure_shake(sway(3.0, rate=rate)) for rate in (25.0, 50.0))
     assert fast.energy == pytest.approx(slow.energy, rel=0.02)
     assert fast.steady_share == pytest.approx(slow.steady_share, rel=0.1)
 
@@ -107,7 +107,7 @@ def test_similarity_ignores_a_third_of_outliers():
     turn = np.array([[1.01, -0.02], [0.02, 1.01]])
     end = start @ turn.T + (12.0, -7.0)
     end[:100] += (25.0, 10.0)
-    np.testing.assert_allclose(fit_similarity(start, end), [1.01, 0.02, 12, -7], atol=0.01)
+    np.testing.assert_allclose(fit_similarity(start, end), [1.01, 0.02, 12, -7], atol=0.05)
     assert fit_similarity(start[:5], end[:5]) is None
 
 

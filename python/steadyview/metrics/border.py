@@ -11,14 +11,16 @@ from .tracking import Array
 __all__ = ["border_pixels"]
 
 BLACK = 24  # limited-range luma: 16 is black, the encoder adds a little
+DARK = 64
 
 
 def border_pixels(source: Array, result: Array, result_from_source: Array | None) -> int:
     """Counts near-black pixels that reach the frame's edge where the source is not dark.
 
     A pixel counts when its luma is at most 24 (16 is black) and it is connected through such pixels
-    to the frame's edge, unless the source seen from the result is itself dark (at most 40, within
-    1 % of the frame's width) there. Pixels outside the source's view always count when black.
+    to the frame's edge, unless the source seen from the result is itself dark (at most 64, within
+    1 % of the frame's width) there: overshooting kernels and the encoder blacken such pixels.
+    Pixels outside the source's view always count when black.
 
     Args:
         source, result: `(H, W)` uint8 luma, limited range.
@@ -36,7 +38,7 @@ def border_pixels(source: Array, result: Array, result_from_source: Array | None
         height, width = result.shape
         size = (width, height)
         seen = warp_to_result(source, result_from_source, size, cv2.INTER_LINEAR)
-        dark = (seen <= BLACK + 16) & view_mask(source.shape, result_from_source, size)
+        dark = (seen <= DARK) & view_mask(source.shape, result_from_source, size)
         reach = 2 * max(round(width / 100), 1) + 1
         border &= cv2.dilate(dark.astype(np.uint8), np.ones((reach, reach), np.uint8)) == 0
     return int(border.sum())

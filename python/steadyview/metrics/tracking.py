@@ -36,10 +36,9 @@ LONG_SIDE = 640.0
 
 Array = npt.NDArray[Any]
 
-_CORNERS = 450
+_CORNERS = 400
 _FORWARD_BACKWARD_PX = 0.5
 _INLIER_PX = 3.0
-_WIDTHS = (32.0,) * 2 + (16.0,) * 2 + (8.0,) * 2 + (4.0,) * 3 + (3.0,) * 6
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.02)
 
 
@@ -121,7 +120,7 @@ def to_tracking_size(luma: Array) -> tuple[Array, float]:
 
 
 def detect_corners(gray: Array, mask: Array | None = None) -> Array:
-    """Up to 450 Shi-Tomasi corners spread over the frame, `(n, 2)` float32 pixel indices (x, y)."""
+    """Up to 400 Shi-Tomasi corners spread over the frame, `(n, 2)` float32 pixel indices (x, y)."""
     distance = max(max(gray.shape) / 50, 4)
     corners = cv2.goodFeaturesToTrack(gray, _CORNERS, 0.003, distance, mask=mask, blockSize=5)
     if corners is None:
@@ -160,8 +159,16 @@ def follow(
     height, width = following.shape
     ok &= (found >= 0).all(1) & (found[:, 0] <= width - 1) & (found[:, 1] <= height - 1)
     if check:
+        # Searched from the common shift, not from the true start, which would be found too easily.
+        options["maxLevel"] = min(levels, 2)
+        shift = np.median((found - points)[ok], axis=0) if ok.any() else np.zeros(2)
         back, status, _ = cv2.calcOpticalFlowPyrLK(
-            following, gray, found, points.copy(), flags=cv2.OPTFLOW_USE_INITIAL_FLOW, **options
+            following,
+            gray,
+            found,
+            (found - shift).astype(np.float32),
+            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+            **options,
         )
         ok &= status.ravel() == 1
         ok &= np.hypot(*(back - points).T) < _FORWARD_BACKWARD_PX
@@ -169,12 +176,13 @@ def follow(
 
 
 def fit_similarity(start: Array, end: Array) -> Array | None:
-    """Robust similarity between two point sets.
+    """Robust similarity between two point sets: least absolute distance, then one sharper step.
 
-    Reweighted least squares with Geman-McClure weights `(1 + (r / c)^2)^-2`, from two starts: the
-    median shift with a width c that falls from 32 px to 3 px, and RANSAC's answer at 3 px. The one
-    that explains more tracks (sum of weights) is taken. The wide weights matter: with 2 px the fit
-    jumps between layers of a scene, which on a motorway clip made half of the shake measured.
+    The sum of distances (quadratic below 0.5 px) is minimised by 15 reweighted least squares; one
+    more, with Geman-McClure weights of 4 px, takes off most of what moving objects pull. The first
+    problem is convex, so the fit follows the tracks smoothly. RANSAC, and weights that vanish from
+    the start, flip between layers of a deep scene from frame to frame: encoding a clip again then
+    changed its measured path by up to 0.9 px, against 0.25 px with this fit.
 
     Args:
         start, end: `(n, 2)`, in any common unit close to pixels of a 640-pixel frame.
@@ -188,37 +196,22 @@ def fit_similarity(start: Array, end: Array) -> Array | None:
     # A similarity of the plane is z -> m z + c in complex numbers.
     source = start[:, 0].astype(np.float64) + 1j * start[:, 1]
     target = end[:, 0].astype(np.float64) + 1j * end[:, 1]
-    shift = complex(np.median((target - source).real), np.median((target - source).imag))
-    m, c, support = _refine(source, target, 1 + 0j, shift, _WIDTHS)
-    matrix, _ = cv2.estimateAffinePartial2D(start, end, ransacReprojThreshold=_INLIER_PX)
-    if matrix is not None:
-        turn, shift = complex(matrix[0, 0], matrix[1, 0]), complex(matrix[0, 2], matrix[1, 2])
-        other = _refine(source, target, turn, shift, _WIDTHS[-6:])
-        if other[2] > support:
-            m, c, support = other
-    agree = int((np.abs(m * source + c - target) < _INLIER_PX).sum())
-    if agree < max(12, 0.2 * len(start)):
-        return None
-    return np.array([m.real, m.imag, c.real, c.imag])
-
-
-def _refine(
-    source: Array, target: Array, m: complex, c: complex, widths: tuple[float, ...]
-) -> tuple[complex, complex, float]:
-    """Reweighted least squares of `target = m source + c`; returns m, c and the sum of weights."""
-    support = 0.0
-    for width in widths:
-        weights = (1 + (np.abs(m * source + c - target) / width) ** 2) ** -2
-        support = float(weights.sum())
-        weights /= support
+    m, c = 1 + 0j, complex(np.median((target - source).real), np.median((target - source).imag))
+    for step in range(16):
+        distance = np.abs(m * source + c - target)
+        weights = 1 / np.maximum(distance, 0.5) if step < 15 else (1 + (distance / 4) ** 2) ** -2
+        weights /= weights.sum()
         source_mean, target_mean = weights @ source, weights @ target
         centred = source - source_mean
         spread = weights @ np.abs(centred) ** 2
         if spread < 1e-9:
-            break
+            return None
         m = complex((weights * centred.conj()) @ (target - target_mean) / spread)
         c = complex(target_mean - m * source_mean)
-    return m, c, support
+    agree = int((np.abs(m * source + c - target) < _INLIER_PX).sum())
+    if agree < max(12, 0.2 * len(start)):
+        return None
+    return np.array([m.real, m.imag, c.real, c.imag])
 
 
 def homography_residuals(start: Array, end: Array) -> Array:
@@ -244,4 +237,10 @@ def match_frames(gray: Array, other: Array) -> Array | None:
     good = [pair[0] for pair in pairs if pair[0].distance < 0.75 * pair[1].distance]
     start = np.array([keys[match.queryIdx].pt for match in good], np.float32).reshape(-1, 2)
     end = np.array([other_keys[match.trainIdx].pt for match in good], np.float32).reshape(-1, 2)
-    return fit_similarity(start, end)
+    if len(good) < 12:
+        return None
+    _, inliers = cv2.estimateAffinePartial2D(start, end, ransacReprojThreshold=_INLIER_PX)
+    if inliers is None:
+        return None
+    agreeing = inliers.ravel() > 0
+    return fit_similarity(start[agreeing], end[agreeing])
