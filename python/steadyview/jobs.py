@@ -290,9 +290,10 @@ class _Speedometer:
 def result_lines(record: dict[str, Any]) -> list[str]:
     """A finished job in a few lines for a person."""
     timings = record["timings"]
+    frames = f"{record['frames']} frame" + ("" if record["frames"] == 1 else "s")
     lines = [
         f"{record['source']} -> {record['output']}",
-        f"  {record['frames']} frame{'s' * (record['frames'] != 1)} of {record['width']}x{record['height']} "
+        f"  {frames} of {record['width']}x{record['height']} "
         f"in {timings['total']:.1f} s, {record['frames_per_second']:.0f} frames/s",
     ]
     if "quality" not in record:
