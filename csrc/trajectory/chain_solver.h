@@ -1,6 +1,6 @@
 #pragma once
 
-// The interior-point iteration behind solve() of qp.h, for one number of variables a frame and one
+// The interior-point iteration behind solve() of qp.h, for up to N variables a frame and one
 // reach. Included once an instruction set by qp_kernel.cpp.
 //
 // Inequalities are held one-sided, g'x + s = h with s >= 0 and multiplier lam >= 0, in lanes of W;
@@ -52,6 +52,7 @@ class ChainSolver {
  public:
   explicit ChainSolver(const ChainQp& qp)
       : T(qp.frames),
+        S(qp.size),
         lanes_used(count_lanes(qp)),
         R(round_up(lanes_used)),
         terms(qp.terms),
@@ -97,7 +98,7 @@ class ChainSolver {
   ChainQpResult run(const ChainQp& qp, const ChainQpOptions& options, double* x_io,
                     double* multipliers, bool warm) {
     for (int64_t t = 0; t < T; ++t)
-      for (int c = 0; c < N; ++c) x[t * P + c] = x_io[t * N + c];
+      for (int c = 0; c < S; ++c) x[t * P + c] = x_io[t * S + c];
     start(multipliers, qp, warm && multipliers);
     ChainQpResult result, best_result;
     double best = std::numeric_limits<double>::infinity();
@@ -190,15 +191,16 @@ class ChainSolver {
   void load(const ChainQp& qp) {
     double largest = 0;
     for (int64_t t = 0; t < T; ++t) {
-      for (int k = 0; k <= qp.reach; ++k)
-        for (int i = 0; i < N; ++i)
-          for (int c = 0; c < N; ++c)
+      for (int k = 0; k <= qp.reach && k <= t; ++k)
+        for (int i = 0; i < S; ++i)
+          for (int c = 0; c < S; ++c)
             hessian[((t * (Reach + 1) + k) * N + c) * P + i] =
-                k > t ? 0 : qp.hessian[((t * (qp.reach + 1) + k) * N + i) * N + c];
-      for (int i = 0; i < N; ++i) {
-        q[t * P + i] = qp.gradient[t * N + i];
-        largest = std::max(largest, qp.hessian[(t * (qp.reach + 1) * N + i) * N + i]);
+                qp.hessian[((t * (qp.reach + 1) + k) * S + i) * S + c];
+      for (int i = 0; i < S; ++i) {
+        q[t * P + i] = qp.gradient[t * S + i];
+        largest = std::max(largest, qp.hessian[(t * (qp.reach + 1) * S + i) * S + i]);
       }
+      for (int i = S; i < N; ++i) hessian[(t * (Reach + 1) * N + i) * P + i] = 1;
       for (int64_t lane = 0; lane < R; ++lane) {
         const bool used = lane < lanes_used;
         const double* bound = used && lane_sign[lane] > 0 ? qp.upper : qp.lower;
@@ -212,15 +214,15 @@ class ChainSolver {
         weight[t * Q + i] = qp.term_weight[t * terms + i];
         count += weight[t * Q + i] > 0 ? 2 : 0;
         for (int k = 0; k <= qp.reach && k <= t; ++k)
-          for (int c = 0; c < N; ++c)
+          for (int c = 0; c < S; ++c)
             e_rows[((t * (Reach + 1) + k) * Q + i) * P + c] =
-                qp.term_matrix[((t * terms + i) * (qp.reach + 1) + k) * N + c];
+                qp.term_matrix[((t * terms + i) * (qp.reach + 1) + k) * S + c];
       }
     }
     for (int64_t t = 0; t < (g_stride ? T : 1); ++t)
       for (int lane = 0; lane < lanes_used; ++lane)
-        for (int c = 0; c < N; ++c) {
-          const double g = lane_sign[lane] * qp.matrix[(t * qp.rows + lane_row[lane]) * N + c];
+        for (int c = 0; c < S; ++c) {
+          const double g = lane_sign[lane] * qp.matrix[(t * qp.rows + lane_row[lane]) * S + c];
           g_rows[(t * R + lane) * P + c] = g;
           g_cols[(t * N + c) * R + lane] = g;
         }
@@ -244,6 +246,8 @@ class ChainSolver {
             wide = std::max(wide, std::abs(h[t * R + i + j] - z[j]));
       }
     }
+    // The force of an L1 term is its weight: all complementarity products should start alike.
+    for (int64_t j = 0; j < T * Q; ++j) steep = std::max(steep, weight[j]);
     if (steep == 0) steep = 1;
     if (wide == 0) wide = 1;
     const double least = warm ? 1e-4 * wide : 0.1 * wide;
@@ -630,7 +634,7 @@ class ChainSolver {
 
   void store(const ChainQp& qp, double* x_io, double* multipliers) {
     for (int64_t t = 0; t < T; ++t) {
-      for (int c = 0; c < N; ++c) x_io[t * N + c] = x[t * P + c];
+      for (int c = 0; c < S; ++c) x_io[t * S + c] = x[t * P + c];
       if (!multipliers) continue;
       for (int row = 0; row < qp.rows; ++row) multipliers[t * qp.rows + row] = 0;
       for (int lane = 0; lane < lanes_used; ++lane)
@@ -641,6 +645,7 @@ class ChainSolver {
   static constexpr int max_lanes = 128;
   int lane_row[max_lanes], lane_sign[max_lanes];  // set by count_lanes: before what follows
   int64_t T;
+  int S;  // variables of the problem; those from S to N are held at zero
   int lanes_used;
   int64_t R;  // lanes a frame, padded
   int terms;

@@ -13,35 +13,17 @@ ChainQpResult run(const ChainQp& qp, const ChainQpOptions& options, double* x, d
   return solver.run(qp, options, x, multipliers, warm);
 }
 
-template <int N>
-ChainQpResult pick_reach(const ChainQp& qp, const ChainQpOptions& options, double* x,
-                         double* multipliers, bool warm) {
-  return qp.reach <= 2 ? run<N, 2>(qp, options, x, multipliers, warm)
-                       : run<N, 3>(qp, options, x, multipliers, warm);
-}
-
 }  // namespace
 
 ChainQpResult solve_chain(const ChainQp& qp, const ChainQpOptions& options, double* x,
                           double* multipliers, bool warm) {
-  switch (qp.size) {
-    case 1:
-      return pick_reach<1>(qp, options, x, multipliers, warm);
-    case 2:
-      return pick_reach<2>(qp, options, x, multipliers, warm);
-    case 3:
-      return pick_reach<3>(qp, options, x, multipliers, warm);
-    case 4:
-      return pick_reach<4>(qp, options, x, multipliers, warm);
-    case 5:
-      return pick_reach<5>(qp, options, x, multipliers, warm);
-    case 6:
-      return pick_reach<6>(qp, options, x, multipliers, warm);
-    case 7:
-      return pick_reach<7>(qp, options, x, multipliers, warm);
-    default:
-      return pick_reach<8>(qp, options, x, multipliers, warm);
-  }
+  // Few sizes, for the sake of compile time: variables that are missing are held at zero.
+  if (qp.size == 1 && qp.reach <= 2) return run<1, 2>(qp, options, x, multipliers, warm);
+  if (qp.size == 1) return run<1, 3>(qp, options, x, multipliers, warm);
+  if (qp.size == 2) return run<2, 3>(qp, options, x, multipliers, warm);
+  if (qp.size <= 4) return run<4, 3>(qp, options, x, multipliers, warm);
+  if (qp.size <= 6) return run<6, 3>(qp, options, x, multipliers, warm);
+  return run<8, 3>(qp, options, x, multipliers, warm);
 }
 
 }  // namespace STEADYVIEW_ISA
