@@ -67,19 +67,28 @@ bool AnalysisFrame::equals(const AnalysisFrame& other) const {
 }
 
 void AnalysisFrame::small(int factor, uint8_t* out) const {
-  const int width = width_ / factor, height = height_ / factor;
-  const int area = factor * factor, half = 8 * area, full = 16 * area;
-  for (int y = 0; y < height; ++y) {
-    const uint16_t* rows = reduced_.data() + static_cast<int64_t>(y) * factor * width_;
-    uint8_t* line = out + static_cast<int64_t>(y) * width;
-    for (int x = 0; x < width; ++x) {
-      int sum = half;
-      for (int i = 0; i < factor; ++i) {
-        for (int j = 0; j < factor; ++j) {
-          sum += rows[static_cast<int64_t>(i) * width_ + static_cast<int64_t>(x) * factor + j];
-        }
+  const int64_t width = width_ / factor, height = height_ / factor, step = width_;
+  const auto grey = [](int sum, int levels) {
+    return static_cast<uint8_t>(std::min((sum + levels / 2) / levels, 255));
+  };
+  for (int64_t y = 0; y < height; ++y) {
+    const uint16_t* __restrict rows = reduced_.data() + y * factor * step;
+    uint8_t* __restrict line = out + y * width;
+    if (factor == 1) {
+      for (int64_t x = 0; x < width; ++x) line[x] = grey(rows[x], 16);
+    } else if (factor == 2) {
+      const uint16_t* __restrict next = rows + step;
+      for (int64_t x = 0; x < width; ++x) {
+        line[x] = grey(rows[2 * x] + rows[2 * x + 1] + next[2 * x] + next[2 * x + 1], 64);
       }
-      line[x] = static_cast<uint8_t>(std::min(sum / full, 255));
+    } else {
+      for (int64_t x = 0; x < width; ++x) {
+        int sum = 0;
+        for (int i = 0; i < factor; ++i) {
+          for (int j = 0; j < factor; ++j) sum += rows[i * step + x * factor + j];
+        }
+        line[x] = grey(sum, 16 * factor * factor);
+      }
     }
   }
 }
@@ -156,7 +165,8 @@ bool PairEstimator::consensus(Model* model) {
     vs[i] = flow_y_[c];
     ws[i] = flow_weight_[c];
   }
-  const auto inverse = static_cast<float>(1 / (options_.consensus * options_.consensus));
+  const double tight = 0.5 * options_.consensus;
+  const auto inverse = static_cast<float>(1 / (tight * tight));
   uint32_t state = 12345;
   const auto draw = [&] {
     state = state * 1664525U + 1013904223U;
@@ -194,6 +204,24 @@ bool PairEstimator::consensus(Model* model) {
   return true;
 }
 
+// Median distance of the flow from the model, weighted by texture; up to twice the consensus.
+double PairEstimator::median_distance() const {
+  constexpr int bins = 128;
+  double histogram[bins] = {}, total = 0;
+  const double width = 2 * options_.consensus / bins;
+  for (size_t c = 0; c < distance_.size(); ++c) {
+    const int bin = static_cast<int>(std::min(std::sqrt(distance_[c]) / width, bins - 1.0));
+    histogram[bin] += flow_weight_[c];
+    total += flow_weight_[c];
+  }
+  double sum = 0;
+  for (int bin = 0; bin < bins; ++bin) {
+    sum += histogram[bin];
+    if (sum >= 0.5 * total) return (bin + 0.5) * width;
+  }
+  return 2 * options_.consensus;
+}
+
 // Iteratively reweighted least squares with Geman-McClure weights from the consensus on: the
 // similarity is fitted first, then the coefficients join from low to high frequency while the scale
 // falls to the spread of the inliers.
@@ -220,7 +248,11 @@ bool PairEstimator::fit_flow(Estimate* result) {
       system_.gy[c] = system_.xx[c] * (flow_y_[c] - model_y_[c]);
     }
   };
-  double scale = options_.consensus;
+  // A second rigid motion leaves the median distance small; a bent field (rolling shutter,
+  // parallax) makes it large, and then what is far from the similarity belongs to the scene too.
+  reweight(options_.consensus);
+  double scale =
+      std::clamp(options_.spread * median_distance(), options_.scale_floor, options_.consensus);
   const int grid = low_pass_.layout().grid, iterations = options_.flow_iterations;
   for (int i = 0; i < iterations; ++i) {
     reweight(scale);

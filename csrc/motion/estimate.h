@@ -48,9 +48,10 @@ class AnalysisFrame {
 
 struct EstimateOptions {
   int flow_iterations = 10;
-  int refine_iterations = 3;
+  int refine_iterations = 2;
   double scale_floor = 0.35;  // px, of the flow's inliers
   double consensus = 1.5;     // px about the dominant similarity that is still the scene
+  double spread = 2.5;        // median distances that are still the scene
   double refine_scale = 0.5;  // px, of the photometric inliers
   double ridge = 1e-3;
   double noise = 2.0;        // grey levels, of the smoothed image
@@ -83,6 +84,7 @@ class PairEstimator {
   void sample_flow(const AnalysisFrame& first, const float* flow, int flow_width, int flow_height,
                    int flow_factor);
   bool consensus(Model* model);
+  double median_distance() const;
   bool fit_flow(Estimate* result);
   bool refine(const AnalysisFrame& first, const AnalysisFrame& second, Estimate* result);
   void residual_pass(const AnalysisFrame& first, const AnalysisFrame& second, const Model& model);

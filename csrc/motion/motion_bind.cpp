@@ -63,6 +63,8 @@ EstimateOptions read_options(const py::dict& values) {
       options.scale_floor = value.cast<double>();
     } else if (name == "consensus") {
       options.consensus = value.cast<double>();
+    } else if (name == "spread") {
+      options.spread = value.cast<double>();
     } else if (name == "refine_scale") {
       options.refine_scale = value.cast<double>();
     } else if (name == "ridge") {

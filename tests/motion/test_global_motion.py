@@ -1,5 +1,6 @@
 """Motion measured on synthetic clips whose motion is known, and on frames without any."""
 
+import functools
 import itertools
 import json
 
@@ -22,14 +23,15 @@ FIELDS = (
 )
 
 
-def texture(seed: int, size: tuple[int, int] = (1200, 900)) -> np.ndarray:
+@functools.cache
+def texture(seed: int, size: tuple[int, int] = (500, 340)) -> np.ndarray:
     """A picture with detail at all scales, like a real one."""
     rng = np.random.default_rng(seed)
     picture = np.zeros((size[1], size[0]), np.float32)
-    for sigma in (2, 4, 8, 16, 32):
-        noise = cv2.GaussianBlur(rng.normal(size=picture.shape).astype(np.float32), (0, 0), sigma)
-        picture += noise / noise.std()
-    return np.clip(128 + 22 * picture, 0, 255).astype(np.uint8)
+    for cell in (3, 6, 12, 24, 48):
+        noise = rng.normal(size=(size[1] // cell, size[0] // cell)).astype(np.float32)
+        picture += cv2.resize(noise, size, interpolation=cv2.INTER_CUBIC)
+    return np.clip(128 + 24 * picture, 0, 255).astype(np.uint8)
 
 
 def similarity_matrix(angle: float, log_scale: float, tx: float, ty: float) -> np.ndarray:
@@ -168,3 +170,109 @@ def test_bad_motion_files_are_named(tmp_path):
     motion = measure([look(picture, np.eye(3))] * 2)
     with pytest.raises(OutputError):
         motion.save(tmp_path / "no" / "motion.json")
+
+
+def noisy(frames: list[np.ndarray], sigma: float) -> list[np.ndarray]:
+    rng = np.random.default_rng(9)
+    return [
+        np.clip(np.round(f + rng.normal(size=f.shape) * sigma), 0, 255).astype(np.uint8)
+        for f in frames
+    ]
+
+
+def test_noise_and_a_moving_object_are_ignored():
+    poses, picture, thing = shaky(8, seed=3), texture(1), texture(5)
+    frames = noisy([look(picture, pose) for pose in poses], 2)
+    for i, frame in enumerate(frames):  # a fifth of the frame, 9 px a frame against the camera's 3
+        frame[50:140, 20 + 9 * i : 150 + 9 * i] = thing[:90, :130]
+    motion = measure(frames)
+    error = as_matrices(motion.similarity) - between(poses)
+    assert np.abs(error[:, :2, 2]).max() < 0.1
+    assert (motion.confidence > 0.5).all()
+
+
+def test_sixteen_bit_and_strided_frames_measure_the_same():
+    poses, picture = shaky(4), texture(1)
+    frames = [look(picture, pose) for pose in poses]
+    reference = measure(frames)
+    padded = [np.zeros((180, 400), np.uint8) for _ in frames]
+    for wide, frame in zip(padded, frames, strict=True):
+        wide[:, :320] = frame
+    strided = measure([wide[:, :320] for wide in padded])
+    np.testing.assert_array_equal(strided.similarity, reference.similarity)
+    mirrored = measure([np.ascontiguousarray(f[:, ::-1])[:, ::-1] for f in frames])
+    np.testing.assert_array_equal(mirrored.similarity, reference.similarity)
+    deep = measure([f.astype(np.uint16) * 4 for f in frames])
+    # The levels are rounded differently by a part in a thousand.
+    np.testing.assert_allclose(deep.similarity, reference.similarity, atol=2e-3)
+
+
+def test_cut_is_found_exactly_and_a_flash_is_none():
+    poses = shaky(12)
+    first = [look(texture(1), pose) for pose in poses]
+    second = [look(texture(7), pose) for pose in poses]
+    motion = measure(first[:7] + second[7:])
+    assert motion.shots == (0, 7)
+    assert motion.similarity[6].tolist() == [1, 0, 0, 0]
+    assert motion.confidence[6] == 0
+    assert not motion.coefficients[6].any()
+
+    flashed = list(first)
+    flashed[5] = np.clip(first[5] * 1.7 + 90.0, 0, 255).astype(np.uint8)
+    assert measure(flashed).shots == (0,)
+    exchanged = list(first)
+    exchanged[5] = second[5]  # one foreign frame, like a glitch
+    motion = measure(exchanged)
+    assert motion.shots == (0,)
+    across = as_matrices(motion.similarity[4:6])
+    expected = between(poses)[5] @ between(poses)[4]
+    # Bridged: the two transitions together are the measured motion, to first order in both.
+    assert np.abs((across[1] @ across[0] - expected)[:2, 2]).max() < 0.2
+
+
+def test_black_frames_are_bridged_and_blank_video_is_still():
+    poses = shaky(10)
+    frames = [look(texture(1), pose) for pose in poses]
+    truth = measure(frames)
+    frames[4] = np.full_like(frames[4], 16)
+    frames[5] = frames[4].copy()
+    motion = measure(frames)
+    assert motion.shots == (0,)
+    total = motion.similarity[3:6].sum(0)
+    np.testing.assert_allclose(total, truth.similarity[3:6].sum(0), atol=0.1)
+    np.testing.assert_array_equal(motion.similarity[6:], truth.similarity[6:])
+
+    blank = measure([np.full((180, 320), 30 + i, np.uint8) for i in range(5)])
+    assert (blank.similarity == (1, 0, 0, 0)).all()
+    assert (blank.confidence == 0).all()
+    noise = [np.random.default_rng(i).integers(0, 256, (180, 320), np.uint8) for i in range(5)]
+    assert np.isfinite(measure(noise).similarity).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 30), (16, 16), (33, 47), (400, 20), (20, 400)])
+def test_odd_sizes_work(size):
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, size[::-1], np.uint8) for _ in range(3)]
+    motion = measure(frames, size)
+    assert motion.similarity.shape == (2, 4)
+    assert np.isfinite(motion.coefficients).all()
+
+
+def test_no_and_one_frame():
+    assert measure([]).frames == 0
+    motion = measure([np.zeros((180, 320), np.uint8)])
+    assert (motion.frames, motion.similarity.shape, motion.shots) == (1, (0, 4), (0,))
+
+
+def test_another_flow_estimator_is_used():
+    class Nothing:
+        calls = 0
+
+        def flow(self, previous_luma, luma):
+            Nothing.calls += 1
+            return None
+
+    poses = [similarity_matrix(0, 0, 0.2 * i, 0) for i in range(3)]
+    motion = measure([look(texture(1), pose) for pose in poses], flow=Nothing())
+    assert Nothing.calls == 2
+    np.testing.assert_allclose(motion.similarity[:, 2], -0.2, atol=0.02)

@@ -21,7 +21,7 @@ def flow_at(coefficients, size, x, y):
 
 
 def deviations(summed, times, residual, window, photometric):
-    """Sum of residual motion less its weighted mean: GlobalFlowNet's weights, and 1 at the centre."""
+    """Sum of residual motion less its weighted mean: the paper's weights, and 1 at the centre."""
     count = len(times)
     result = np.zeros_like(summed)
     for t in range(count):

@@ -26,7 +26,8 @@ class DisFlow:
     """OpenCV's dense inverse search, tuned for global motion rather than for sharp edges.
 
     Args:
-        finest_scale: pyramid level at which the search ends; each costs four times the next.
+        finest_scale: pyramid level at which the search ends; each costs four times the next. None
+            takes the one that is 80 to 160 pixels wide.
         patch_stride: pixels between the patches' centres (patches are 8 pixels wide).
         iterations: gradient descent steps a patch.
 
@@ -36,10 +37,13 @@ class DisFlow:
     #: Smaller and longer frames have too few patches for a pyramid: OpenCV crashes on some.
     SMALLEST = 32
     LONGEST_ASPECT = 8
+    FINEST_WIDTH = 80
 
-    def __init__(self, finest_scale: int = 2, patch_stride: int = 4, iterations: int = 12) -> None:
+    def __init__(
+        self, finest_scale: int | None = None, patch_stride: int = 4, iterations: int = 12
+    ) -> None:
+        self._finest_scale = finest_scale
         self._dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        self._dis.setFinestScale(finest_scale)
         self._dis.setPatchStride(patch_stride)
         self._dis.setGradientDescentIterations(iterations)
 
@@ -47,5 +51,9 @@ class DisFlow:
         short, long = sorted(luma.shape)
         if short < self.SMALLEST or long > self.LONGEST_ASPECT * short:
             return None
+        finest = self._finest_scale
+        if finest is None:
+            finest = max(0, int(np.log2(long / self.FINEST_WIDTH)))
+        self._dis.setFinestScale(finest)
         flow: np.ndarray = self._dis.calc(previous_luma, luma, None)
         return flow
