@@ -141,6 +141,7 @@ class MotionEstimator:
         self.grid = grid
         self._flow = flow if flow is not None else DisFlow()
         self._depth = depth
+        self._deepest = 10  # bits, of 16-bit samples so far
         self._factor = max(1, -(-max(width, height) // ANALYSIS_SIDE))
         reduced = (width // self._factor, height // self._factor)
         self._flow_factor = max(1, -(-max(reduced) // FLOW_SIDE))
@@ -230,10 +231,9 @@ class MotionEstimator:
         if luma.dtype == np.uint8:
             return 8
         peak = int(luma.max())
-        self._wide = max(
-            getattr(self, "_wide", 10), 16 if peak > 4095 else 12 if peak > 1023 else 10
-        )
-        return self._wide
+        needed = 16 if peak > 4095 else 12 if peak > 1023 else 10
+        self._deepest = max(self._deepest, needed)
+        return self._deepest
 
     def _measure(self, first: _Reference, second: _Reference) -> _Transition:
         flow = self._flow.flow(first.small, second.small)
