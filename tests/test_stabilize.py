@@ -111,6 +111,13 @@ def test_presets_steady_the_clip(clip: videos.ShakyClip, preset: str) -> None:
     assert result.kept_min >= result.options.crop_limit - 1e-9
 
 
+def test_the_papers_baseline_is_selectable(clip: videos.ShakyClip) -> None:
+    ours = steadyview.stabilize(clip.frames)
+    paper = steadyview.stabilize(clip.frames, method="global_flow_paper")
+    assert 6 < paper.shake_removed_db < ours.shake_removed_db
+    assert paper.kept_min >= 0.8 - 1e-9
+
+
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_very_short_videos(tmp_path: Path, frames: int) -> None:
     source = videos.write_video(tmp_path / "short.mp4", frames)

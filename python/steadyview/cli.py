@@ -136,7 +136,9 @@ def stabilize(
         _option("Write <output>_compare.mp4, before and after.", flag="--compare", panel=FILES),
     ] = False,
     codec: Annotated[str | None, _option("Encoder by name.", "libx264", panel=FILES)] = None,
-    crf: Annotated[float | None, _option("Quality, lower is better.", "18", panel=FILES)] = None,
+    crf: Annotated[
+        float | None, _option("Quality, lower is better.", "18 for x264", panel=FILES)
+    ] = None,
     encoder_preset: Annotated[
         str | None, _option("Speed of the encoder.", "veryfast", panel=FILES)
     ] = None,

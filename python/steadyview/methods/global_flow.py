@@ -6,11 +6,12 @@ import numpy as np
 
 from ..motion.global_motion import GlobalMotion
 from ..options import StabilizeOptions
+from ..path.box import smooth_paper
 from ..path.residual import smooth_residual
 from ..path.shake import shake_energy, shake_removed_db
 from ..path.similarity import CameraPath, smooth_similarity
 
-__all__ = ["global_flow", "no_worse_than_source"]
+__all__ = ["global_flow", "global_flow_paper", "no_worse_than_source"]
 
 IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
 
@@ -34,6 +35,25 @@ def global_flow(motion: GlobalMotion, options: StabilizeOptions) -> tuple[Camera
         static=options.static,
         norm=options.norm,
     )
+    return _finish(motion, path, options)
+
+
+def global_flow_paper(motion: GlobalMotion, options: StabilizeOptions) -> tuple[CameraPath, str]:
+    """The reproduced baseline, `method="global_flow_paper"`: the paper's own first stage.
+
+    One box QP a parameter with bounds from the overlap; `smooth`, `static` and `norm` do not apply.
+
+    Source: GlobalFlowNet (WACV 2023), stages 1 and 2, with the defects of its code mended.
+    """
+    path = smooth_paper(
+        motion.similarity, motion.frame_size, options.crop_limit, shots=motion.shots
+    )
+    return _finish(motion, path, options)
+
+
+def _finish(
+    motion: GlobalMotion, path: CameraPath, options: StabilizeOptions
+) -> tuple[CameraPath, str]:
     path, note = no_worse_than_source(motion, path, options.static)
     if options.residual and not note:
         path = smooth_residual(motion, path)
