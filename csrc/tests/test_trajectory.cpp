@@ -1,0 +1,152 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "tests/expect.h"
+#include "trajectory/camera_path.h"
+#include "trajectory/qp.h"
+
+using namespace steadyview;
+
+namespace {
+
+using Values = std::vector<double>;
+
+// A convex chain with a strictly feasible middle: every size, reach and number of rows.
+struct Chain {
+  Values hessian, gradient, matrix, lower, upper, x, multipliers;
+  ChainQp qp;
+
+  Chain(int64_t frames, int size, int reach, int rows, unsigned seed) {
+    std::mt19937 random(seed);
+    std::normal_distribution<double> normal;
+    const size_t T = static_cast<size_t>(frames), n = static_cast<size_t>(size);
+    const size_t m = static_cast<size_t>(rows), blocks = static_cast<size_t>(reach) + 1;
+    hessian.assign(T * blocks * n * n, 0);
+    for (size_t t = 0; t < T; ++t)
+      for (size_t k = 0; k < blocks; ++k)
+        for (size_t i = 0; i < n; ++i)
+          for (size_t j = 0; j < n; ++j) {
+            double& h = hessian[((t * blocks + k) * n + i) * n + j];
+            if (k > 0) h = 0.1 / static_cast<double>(n) * normal(random);
+            if (k == 0 && i == j) h = 2;  // diagonally dominant
+          }
+    for (size_t i = 0; i < T * n; ++i) gradient.push_back(normal(random));
+    for (size_t i = 0; i < T * m * n; ++i) matrix.push_back(normal(random));
+    for (size_t i = 0; i < T * m; ++i) {
+      lower.push_back(i % 3 ? -0.2 : -std::numeric_limits<double>::infinity());
+      upper.push_back(i % 5 ? 0.3 : std::numeric_limits<double>::infinity());
+    }
+    x.assign(T * n, 0);
+    multipliers.assign(T * m, 0);
+    qp.frames = frames;
+    qp.size = size;
+    qp.reach = reach;
+    qp.rows = rows;
+    qp.hessian = hessian.data();
+    qp.gradient = gradient.data();
+    qp.matrix = matrix.data();
+    qp.lower = lower.data();
+    qp.upper = upper.data();
+  }
+
+  // Largest component of Hx + q + C'y, and largest violation.
+  void residuals(double& dual, double& primal) const {
+    const int n = qp.size, m = qp.rows, blocks = qp.reach + 1;
+    Values g(gradient);
+    for (int64_t t = 0; t < qp.frames; ++t) {
+      for (int k = 0; k < blocks && k <= t; ++k)
+        for (int i = 0; i < n; ++i)
+          for (int j = 0; j < n; ++j) {
+            const double h = hessian[size_t(((t * blocks + k) * n + i) * n + j)];
+            g[size_t(t * n + i)] += h * x[size_t((t - k) * n + j)];
+            if (k > 0) g[size_t((t - k) * n + j)] += h * x[size_t(t * n + i)];
+          }
+      for (int r = 0; r < m; ++r) {
+        double z = 0;
+        for (int i = 0; i < n; ++i) {
+          const double c = matrix[size_t((t * m + r) * n + i)];
+          z += c * x[size_t(t * n + i)];
+          g[size_t(t * n + i)] += c * multipliers[size_t(t * m + r)];
+        }
+        primal = std::max({primal, lower[size_t(t * m + r)] - z, z - upper[size_t(t * m + r)]});
+      }
+    }
+    for (double v : g) dual = std::max(dual, std::abs(v));
+  }
+};
+
+void test_all_sizes() {
+  for (int size = 1; size <= 8; ++size)
+    for (int reach = 0; reach <= 3; ++reach)
+      for (int64_t frames : {1, 2, 3, 4, 17}) {
+        Chain chain(frames, size, reach, size + 3, static_cast<unsigned>(size * 4 + reach));
+        const ChainQpResult result = solve(chain.qp, {}, chain.x.data(), chain.multipliers.data());
+        EXPECT(result.status == ChainQpStatus::solved);
+        double dual = 0, primal = 0;
+        chain.residuals(dual, primal);
+        EXPECT_NEAR(dual, 0, 1e-7);
+        EXPECT_NEAR(primal, 0, 1e-7);
+      }
+}
+
+void test_refuses_what_is_no_problem() {
+  Chain chain(5, 2, 1, 3, 1);
+  chain.lower[4] = 1;
+  chain.upper[4] = 0;
+  EXPECT(solve(chain.qp, {}, chain.x.data()).status == ChainQpStatus::invalid);
+  chain.qp.size = 9;
+  EXPECT(solve(chain.qp, {}, chain.x.data()).status == ChainQpStatus::invalid);
+  chain.qp.frames = 0;
+  chain.qp.size = 2;
+  EXPECT(solve(chain.qp, {}, chain.x.data()).status == ChainQpStatus::solved);
+}
+
+void test_camera_path(bool l1, int64_t frames) {
+  std::mt19937 random(3);
+  std::normal_distribution<double> normal;
+  Values motion, times, path(static_cast<size_t>(frames) * 4);
+  for (int64_t t = 0; t < frames; ++t) {
+    times.push_back(static_cast<double>(t) / 30);
+    if (t + 1 < frames)
+      motion.insert(motion.end(),
+                    {1, 0.004 * normal(random), 6 * normal(random), 6 * normal(random)});
+  }
+  CameraPathProblem problem;
+  problem.frames = frames;
+  problem.motion = motion.data();
+  problem.times = times.data();
+  problem.width = 640;
+  problem.height = 360;
+  problem.zoom = 0.02;
+  problem.l1 = l1;
+  problem.weight[0] = l1 ? 0.3 : 0;
+  problem.weight[1] = l1 ? 1e-3 : 0;
+  problem.weight[2] = l1 ? 4e-3 : 0.4;
+  if (l1) problem.hold = problem.zoom = 1e-5;
+  const CameraPathResult result = solve_camera_path(problem, {}, path.data());
+  EXPECT(result.status == ChainQpStatus::solved);
+  EXPECT(result.violation <= 1e-9);
+  for (size_t t = 0; t < static_cast<size_t>(frames); ++t) {
+    const double *b = path.data() + t * 4, x = std::abs(b[2]), y = std::abs(b[3]);
+    EXPECT(320 * b[0] + 180 * std::abs(b[1]) + x <= 320 + 1e-9);
+    EXPECT(180 * b[0] + 320 * std::abs(b[1]) + y <= 180 + 1e-9);
+    EXPECT(b[0] >= 0.8 - 1e-9);
+  }
+  // A solver that is stopped at once still gives a path inside.
+  ChainQpOptions stopped;
+  stopped.max_iterations = 1;
+  EXPECT(solve_camera_path(problem, stopped, path.data()).violation <= 1e-9);
+}
+
+}  // namespace
+
+int main() {
+  test_all_sizes();
+  test_refuses_what_is_no_problem();
+  for (int64_t frames : {1, 2, 3, 4, 5, 60})
+    for (bool l1 : {false, true}) test_camera_path(l1, frames);
+  return test::report();
+}
