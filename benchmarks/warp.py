@@ -112,7 +112,7 @@ def measure_planar(quick: bool) -> list[dict[str, Any]]:
                 for threads in (1, 2):
                     _core.set_num_threads(threads)
                     cv2.setNumThreads(threads)
-                    times = measure(work, 3 if quick else 25)
+                    times = measure(work, 3 if quick else 7)
                     peer = times.get("remap+conversion", times["remap of planes"])
                     rows.append(
                         {

@@ -40,6 +40,7 @@ STEADYVIEW_LANE Ints subtract(Ints a, Ints b) { return _mm512_sub_epi32(a, b); }
 STEADYVIEW_LANE Ints lower(Ints a, Ints b) { return _mm512_min_epi32(a, b); }
 STEADYVIEW_LANE Ints higher(Ints a, Ints b) { return _mm512_max_epi32(a, b); }
 STEADYVIEW_LANE Ints either(Ints a, Ints b) { return _mm512_or_si512(a, b); }
+STEADYVIEW_LANE Ints flip(Ints a, Ints b) { return _mm512_xor_si512(a, b); }
 // Pairs of 16-bit words: a in the lower half of each lane, b in the upper.
 STEADYVIEW_LANE Ints pairs(Ints a, Ints b) {
   return _mm512_mask_blend_epi16(0xAAAAAAAAu, a, _mm512_slli_epi32(b, 16));
@@ -125,6 +126,7 @@ STEADYVIEW_LANE Ints subtract(Ints a, Ints b) { return _mm256_sub_epi32(a, b); }
 STEADYVIEW_LANE Ints lower(Ints a, Ints b) { return _mm256_min_epi32(a, b); }
 STEADYVIEW_LANE Ints higher(Ints a, Ints b) { return _mm256_max_epi32(a, b); }
 STEADYVIEW_LANE Ints either(Ints a, Ints b) { return _mm256_or_si256(a, b); }
+STEADYVIEW_LANE Ints flip(Ints a, Ints b) { return _mm256_xor_si256(a, b); }
 STEADYVIEW_LANE Ints pairs(Ints a, Ints b) {
   return _mm256_blend_epi16(a, _mm256_slli_epi32(b, 16), 0xAA);
 }

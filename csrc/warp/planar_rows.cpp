@@ -181,8 +181,21 @@ STEADYVIEW_LANE Ints control(Ints pair) {
   }
 }
 
+// Samples are signed words to the dot products. Above 32767 they are moved down by 32768, which
+// flips their top bit; as weights sum to 1 the result is moved as much.
+template <typename T>
+STEADYVIEW_LANE bool is_moved(const PlaneWarp& plane) {
+  return sizeof(T) == 2 && plane.max_value > 32767;
+}
+template <typename T>
+STEADYVIEW_LANE Ints signed_samples(const PlaneWarp& plane, Ints samples) {
+  if constexpr (sizeof(T) == 1) return samples;
+  return flip(samples, splat_int(is_moved<T>(plane) ? static_cast<int>(0x80008000) : 0));
+}
+
 template <typename T>
 STEADYVIEW_LANE void store_result(const PlaneWarp& plane, Floats sum, int count, T* out) {
+  if (sizeof(T) == 2) sum = sum + splat(is_moved<T>(plane) ? 32768.0f : 0.0f);
   Ints result = higher(round_int(sum), splat_int(0));
   if constexpr (sizeof(T) == 2) result = lower(result, splat_int(plane.max_value));
   if (count >= kLanes) [[likely]] {
@@ -233,7 +246,7 @@ STEADYVIEW_LANE void warp_runs(const PlaneWarp& plane, const RowPlan& plan,
   }
   Floats sum = splat(0);
   for (int r = 0; r < taps + two_rows; ++r) {
-    const Ints line = load_runs<bytes>(lines);
+    const Ints line = signed_samples<T>(plane, load_runs<bytes>(lines));
     for (int j = 0; j < runs; ++j) lines[j] += plane.source_stride;
     Ints h = dot_pairs(pick_bytes(line, deal[0]), wx[0]);
     for (int j = 1; j < half; ++j) h = add(h, dot_pairs(pick_bytes(line, deal[j]), wx[j]));
@@ -283,7 +296,8 @@ __attribute__((noinline)) void warp_gathered(const PlaneWarp& plane, const RowPl
         multiply(lower(higher(y, zero), last_y), splat_int(static_cast<int>(plane.source_stride)));
     Ints h = zero;
     for (int j = 0; j < half; ++j) {
-      h = add(h, dot_pairs(pick_bytes(gather(source, add(line, start[j])), deal[j]), wx[j]));
+      const Ints samples4 = signed_samples<T>(plane, gather(source, add(line, start[j])));
+      h = add(h, dot_pairs(pick_bytes(samples4, deal[j]), wx[j]));
     }
     sum = fused(to_floats(h), wy[r], sum);
   }
@@ -292,15 +306,13 @@ __attribute__((noinline)) void warp_gathered(const PlaneWarp& plane, const RowPl
 
 #endif
 
-// Whether the vector code serves this plane: samples are signed words to its dot products, offsets
-// 32-bit numbers, and gathers read four bytes.
+// Whether the vector code serves this plane: offsets are 32-bit numbers, gathers read four bytes.
 template <typename T>
 bool use_lanes(const PlaneWarp& plane) {
 #if defined(__AVX2__)
   constexpr int64_t bytes = sizeof(T), limit = int64_t{1} << 31;
   const int64_t size = plane.source_height * plane.source_stride;
-  return plane.max_value < 32768 && plane.source_width * bytes >= 4 && size < limit &&
-         plane.source_stride > 0;
+  return plane.source_width * bytes >= 4 && size < limit && plane.source_stride > 0;
 #else
   (void)plane;
   return false;
