@@ -5,7 +5,8 @@
 The same frame, the same similarity (zoom 0.95, 0.6 degrees). For OpenCV the maps are ready made,
 which favours it. "remap+conversion" is what a stabiliser does with decoded YUV: to BGR, remap, back
 to YUV; "remap of planes" maps each plane by itself, without conversions (10 bit: the only way).
-Milliseconds a frame, the least of interleaved rounds: the machine may be busy. Limit: at least
+Milliseconds of processor time a frame (all threads together), the least of interleaved rounds: wall
+time would favour the shorter task on a busy machine. Limit: at least
 twice as fast as remap+conversion. The floor is copying the planes.
 """
 
@@ -93,13 +94,13 @@ def contenders(
 
 
 def measure(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Least milliseconds of each, interleaved."""
+    """Least milliseconds of processor time of each, interleaved: all threads together."""
     least = dict.fromkeys(work, float("inf"))
     for _ in range(rounds):
         for name, task in work.items():
-            started = time.perf_counter()
+            started = time.process_time()
             task()
-            least[name] = min(least[name], 1e3 * (time.perf_counter() - started))
+            least[name] = min(least[name], 1e3 * (time.process_time() - started))
     return least
 
 
