@@ -8,6 +8,10 @@
 // weight |d|, d = Ex - e, is split as d = p - n with multiplier y in [-weight, weight]. Both are
 // eliminated frame by frame, so that only the block-banded system in x is left to factor.
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -26,9 +30,14 @@ namespace STEADYVIEW_ISA {
 class Buffer {
  public:
   explicit Buffer(int64_t count) {
-    const size_t bytes = (static_cast<size_t>(std::max<int64_t>(count, 1)) * 8 + 63) / 64 * 64;
-    data_ = static_cast<double*>(std::aligned_alloc(64, bytes));
+    const size_t wanted = static_cast<size_t>(std::max<int64_t>(count, 1)) * 8;
+    const size_t huge = size_t{1} << 21, unit = wanted >= huge ? huge : 64;
+    const size_t bytes = (wanted + unit - 1) / unit * unit;
+    data_ = static_cast<double*>(std::aligned_alloc(unit, bytes));
     if (!data_) throw std::bad_alloc();
+#if defined(__linux__)
+    if (unit == huge) madvise(data_, bytes, MADV_HUGEPAGE);  // else page faults cost as much as all
+#endif
     std::memset(data_, 0, bytes);
   }
   ~Buffer() { std::free(data_); }
