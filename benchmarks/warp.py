@@ -110,10 +110,10 @@ def measure_planar(quick: bool) -> list[dict[str, Any]]:
         for depth in (8, 10):
             for interpolation in FLAGS:
                 work = contenders(*SIZES[size], depth, interpolation)
-                for threads in (1, 2):
+                for threads in (1,):
                     _core.set_num_threads(threads)
                     cv2.setNumThreads(threads)
-                    times = measure(work, 3 if quick else 7)
+                    times = measure(work, 3 if quick else 5)
                     peer = times.get("remap+conversion", times["remap of planes"])
                     rows.append(
                         {
@@ -162,7 +162,7 @@ def measure_tensors(quick: bool) -> list[dict[str, Any]]:
             "ours+backward": lambda ours=ours: both_ways(ours),
             "grid_sample+backward": lambda theirs=theirs: both_ways(theirs),
         }
-        times = measure(work, 2 if quick else 7)
+        times = measure(work, 2 if quick else 5)
         rows.append(
             {
                 "size": f"{width}x{height}", "interpolation": mode,
