@@ -15,6 +15,9 @@ __all__ = ["global_flow", "global_flow_paper", "no_worse_than_source"]
 
 IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
 
+#: Where corners touch the border there is no room to displace; this part of the long side is kept.
+RESIDUAL_MARGIN = 0.006
+
 #: A source that shakes less than this (RMS in pixels at a 640-pixel wide frame) counts as steady.
 STEADY_RMS = 0.02
 
@@ -34,8 +37,16 @@ def global_flow(motion: GlobalMotion, options: StabilizeOptions) -> tuple[Camera
         shots=motion.shots,
         static=options.static,
         norm=options.norm,
+        margin=_residual_margin(motion, options) if options.residual else 0.0,
     )
     return _finish(motion, path, options)
+
+
+def _residual_margin(motion: GlobalMotion, options: StabilizeOptions) -> float:
+    """Pixels that the path leaves free for the residual stage, a tenth of the room at most."""
+    width, height = motion.frame_size
+    room = min(width, height) * (1 - options.crop_limit) / 2
+    return min(RESIDUAL_MARGIN * max(width, height), room / 10)
 
 
 def global_flow_paper(motion: GlobalMotion, options: StabilizeOptions) -> tuple[CameraPath, str]:
