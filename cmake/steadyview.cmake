@@ -3,7 +3,7 @@
 # Warnings, optimisation and sanitizers of our own code.
 function(steadyview_defaults target)
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/csrc)
-  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -O3 -fno-math-errno>)
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -O$<IF:$<BOOL:${STEADYVIEW_SANITIZE}>,1,3> -fno-math-errno>)
   if(STEADYVIEW_WERROR)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
   endif()
