@@ -7,7 +7,7 @@ import numpy as np
 from ..motion.global_motion import GlobalMotion
 from ..options import StabilizeOptions
 from ..path.box import smooth_paper
-from ..path.residual import smooth_residual
+from ..path.residual import smooth_residual, wobble_rms
 from ..path.shake import shake_energy, shake_removed_db
 from ..path.similarity import CameraPath, smooth_similarity
 
@@ -15,7 +15,8 @@ __all__ = ["global_flow", "global_flow_paper", "no_worse_than_source"]
 
 IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
 
-#: Where corners touch the border there is no room to displace; this part of the long side is kept.
+#: Where corners touch the border there is no room to displace; at most this part of the long side
+#: is kept free for it.
 RESIDUAL_MARGIN = 0.006
 
 #: A source that shakes less than this (RMS in pixels at a 640-pixel wide frame) counts as steady.
@@ -43,10 +44,10 @@ def global_flow(motion: GlobalMotion, options: StabilizeOptions) -> tuple[Camera
 
 
 def _residual_margin(motion: GlobalMotion, options: StabilizeOptions) -> float:
-    """Pixels that the path leaves free for the residual stage, a tenth of the room at most."""
+    """Pixels that the path leaves free for the residual stage: what it will use, within reason."""
     width, height = motion.frame_size
     room = min(width, height) * (1 - options.crop_limit) / 2
-    return min(RESIDUAL_MARGIN * max(width, height), room / 10)
+    return min(3 * wobble_rms(motion), RESIDUAL_MARGIN * max(width, height), room / 10)
 
 
 def global_flow_paper(motion: GlobalMotion, options: StabilizeOptions) -> tuple[CameraPath, str]:
