@@ -121,7 +121,7 @@ def analyse(
         InputError: the source cannot be used.
     """
     busy = 0.0
-    with open_video(source) as reader, Prefetch(reader) as frames:
+    with open_video(source, skip_loop_filter=True) as reader, Prefetch(reader) as frames:
         info = reader.info
         estimator = MotionEstimator((info.width, info.height), depth=info.format.depth)
         for frame in frames:
