@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 import steadyview
 import videos
-from steadyview.errors import InputError, OutputError
+from steadyview.errors import InputError, OptionError, OutputError
 from steadyview.metrics import compare_videos
 from steadyview.video.reader import open_video
 
@@ -28,8 +29,8 @@ def shaky(tmp_path: Path, clip: videos.ShakyClip) -> Path:
 
 def test_a_shaky_file_becomes_a_steady_one(shaky: Path, tmp_path: Path) -> None:
     output = tmp_path / "steady.mp4"
-    stages = []
-    result = steadyview.stabilize(shaky, output, progress=lambda *got: stages.append(got))
+    calls = []
+    result = steadyview.stabilize(shaky, output, progress=lambda *got: calls.append(got))
     before, times = videos.read_planes(shaky)
     after, steady_times = videos.read_planes(output)
     assert steady_times == times
@@ -39,9 +40,10 @@ def test_a_shaky_file_becomes_a_steady_one(shaky: Path, tmp_path: Path) -> None:
     assert quality.border_pixels == 0
     assert result.shake_removed_db > 15
     assert 0.8 <= result.kept_min <= result.kept_mean < 1
-    assert stages[0][:2] == ("analyse", 1)
-    assert stages[-1] == ("render", 60, 60)
-    assert set(result.timings) == {"decode", "motion", "path", "warp", "encode", "total"}
+    assert calls[0][:2] == ("analyse", 1)
+    assert calls[-1] == ("render", 60, 60)
+    stages = {"decode", "motion", "path", "decode_again", "warp", "encode", "total"}
+    assert set(result.timings) == stages
     json.dumps(result.summary())
 
 
@@ -167,6 +169,29 @@ def test_a_truncated_file_is_stabilised_as_far_as_it_goes(tmp_path: Path, shaky:
     assert 0 < result.motion.frames < 60
     assert any("frame" in warning for warning in result.warnings)
     assert len(videos.read_planes(tmp_path / "out.mp4")[0]) == result.motion.frames
+
+
+def test_bad_encoder_options_are_told_before_any_work(shaky: Path, tmp_path: Path) -> None:
+    seen = []
+    with pytest.raises(OptionError, match="nonsense"):
+        steadyview.stabilize(
+            shaky, tmp_path / "out.mp4", codec="nonsense", progress=lambda *got: seen.append(got)
+        )
+    assert not seen
+
+
+def test_images_have_the_frame_rate_that_is_given(clip: videos.ShakyClip, tmp_path: Path) -> None:
+    slow = steadyview.stabilize(clip.frames[:20], tmp_path / "out.mp4", frame_rate=12)
+    assert slow.motion.times[-1] == pytest.approx(19 / 12)
+    assert videos.read_planes(tmp_path / "out.mp4")[1][-1] == pytest.approx(19 / 12)
+
+
+def test_threads_do_not_change_the_result_and_are_given_back(clip: videos.ShakyClip) -> None:
+    before = cv2.getNumThreads()
+    one = steadyview.stabilize(clip.frames[:20], threads=1)
+    two = steadyview.stabilize(clip.frames[:20], threads=2)
+    np.testing.assert_array_equal(one.path.source_from_output, two.path.source_from_output)
+    assert cv2.getNumThreads() == before
 
 
 def test_a_failing_run_leaves_nothing(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
+from . import _core
 from .errors import InputError
 from .methods import METHODS
 from .motion.global_motion import GlobalMotion, MotionEstimator
@@ -15,6 +18,8 @@ from .options import StabilizeOptions
 from .path.shake import shake_removed_db
 from .path.similarity import CameraPath
 from .render.steady import steady_frames
+from .video.encoders import choose_encoder
+from .video.images import image_pattern
 from .video.info import Frame, VideoInfo
 from .video.pipeline import Prefetch
 from .video.reader import FrameReader, open_video
@@ -70,26 +75,31 @@ def stabilize(
     started = time.perf_counter()
     timings: dict[str, float] = {}
     warnings: list[str] = []
-    with open_video(source) as reader:
+    with open_video(source, frame_rate=options.frame_rate) as reader:
         info = reader.info
-    measured = _motion(source, motion, progress, timings, warnings)
+    if output is not None:
+        check_encoder(output, info, options)
+    with _threads(options.threads):
+        measured = _motion(source, motion, options, progress, timings, warnings)
     if measured.frame_size != (info.width, info.height):
         raise InputError(
             f"motion: was measured on frames of {_size(measured.frame_size)}, "
             f"{info.source} has {_size((info.width, info.height))}"
         )
-    with _Timer(timings, "path"):
-        path, note = METHODS[options.method](measured, options)
+    path_started = time.perf_counter()
+    path, note = METHODS[options.method](measured, options)
+    timings["path"] = time.perf_counter() - path_started
+    timings["total"] = time.perf_counter() - started
     result = StabilizationResult(source, info, measured, path, options, timings, warnings, note)
     if output is not None:
         result.save(output, progress=progress, overwrite=overwrite)
-    timings["total"] = time.perf_counter() - started
     return result
 
 
 def _motion(
     source: Source,
     motion: str | Path | GlobalMotion | None,
+    options: StabilizeOptions,
     progress: Progress | None,
     timings: dict[str, float],
     warnings: list[str],
@@ -98,7 +108,7 @@ def _motion(
         return motion
     if motion is not None and Path(motion).exists():
         return GlobalMotion.load(motion)
-    measured = analyse(source, progress, timings, warnings)
+    measured = analyse(source, options, progress, timings, warnings)
     if motion is not None:
         measured.save(motion)
     return measured
@@ -106,6 +116,7 @@ def _motion(
 
 def analyse(
     source: Source,
+    options: StabilizeOptions | None = None,
     progress: Progress | None = None,
     timings: dict[str, float] | None = None,
     warnings: list[str] | None = None,
@@ -114,14 +125,24 @@ def analyse(
 
     Args:
         source, progress: as in `stabilize`.
+        options: its `frame_rate` and `threads` count here.
         timings: gets the seconds that "decode" and "motion" took.
         warnings: gets the reader's warnings, such as a frame that could not be decoded.
 
     Raises:
         InputError: the source cannot be used.
     """
+    options = options or StabilizeOptions()
     busy = 0.0
-    with open_video(source, skip_loop_filter=True) as reader, Prefetch(reader) as frames:
+    with (
+        open_video(
+            source,
+            skip_loop_filter=True,
+            frame_rate=options.frame_rate,
+            thread_count=options.threads,
+        ) as reader,
+        Prefetch(reader) as frames,
+    ):
         info = reader.info
         estimator = MotionEstimator((info.width, info.height), depth=info.format.depth)
         for frame in frames:
@@ -150,7 +171,8 @@ class StabilizationResult:
         motion: the measured global motion of the source.
         path: where each output frame looks into its source frame.
         options: all options of the run.
-        timings: seconds by stage; stages overlap, so they add up to more than "total".
+        timings: seconds by stage: "decode" and "motion" of the analysis, "path", and
+            "decode_again", "warp" and "encode" of the rendering; they overlap within "total".
         warnings: what the reader had to skip or repair, by frame.
         note: why less than the whole correction was applied; empty otherwise.
         output: the file that was written.
@@ -190,9 +212,13 @@ class StabilizationResult:
 
     def frames(self) -> Iterator[np.ndarray]:
         """The steady frames, rendered as they are asked for: uint8 RGB, `(H, W, 3)`."""
-        with open_video(self.source) as reader:
+        with self._open() as reader:
             for frame in self._steady(reader, reader):
                 yield reader.to_rgb(frame)
+
+    def _open(self) -> FrameReader:
+        options = self.options
+        return open_video(self.source, frame_rate=options.frame_rate, thread_count=options.threads)
 
     def _steady(self, frames: Iterable[Frame], reader: FrameReader, **more: Any) -> Iterator[Frame]:
         interpolation = self.options.interpolation
@@ -211,9 +237,10 @@ class StabilizationResult:
             OutputError: it cannot be written; nothing is left behind.
         """
         options = self.options
-        encoding = 0.0
+        begun, encoding = time.perf_counter(), 0.0
         with (
-            open_video(self.source) as reader,
+            _threads(options.threads),
+            self._open() as reader,
             VideoWriter(
                 output,
                 reader.info,
@@ -240,11 +267,15 @@ class StabilizationResult:
                     f"{reader.info.source}: has {done} frames, the motion {self.motion.frames}"
                 )
             started = time.perf_counter()
-        encoding += time.perf_counter() - started
-        warp = max(steady.busy - decoded.busy, 0.0)
-        self.timings["decode"] = self.timings.get("decode", 0.0) + decoded.busy
-        self.timings.update(warp=warp, encode=encoding)
-        self.warnings += [note for note in writer.notes if note not in self.warnings]
+        ended = time.perf_counter()
+        self.timings.update(
+            decode_again=decoded.busy,
+            warp=steady.busy - decoded.waited,
+            encode=encoding + ended - started,
+        )
+        self.timings["total"] = self.timings.get("total", 0.0) + ended - begun
+        notes = [*reader.warnings, *writer.notes]
+        self.warnings += [note for note in notes if note not in self.warnings]
         self.output = Path(output)
         return self.output
 
@@ -284,12 +315,30 @@ def _size(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-class _Timer:
-    def __init__(self, timings: dict[str, float], stage: str) -> None:
-        self.timings, self.stage = timings, stage
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Lets the kernels and OpenCV use so many threads; 0 leaves them as they are."""
+    if count == 0:
+        yield
+        return
+    before, before_cv = _core.num_threads(), cv2.getNumThreads()
+    _core.set_num_threads(count)
+    cv2.setNumThreads(count)
+    try:
+        yield
+    finally:
+        _core.set_num_threads(before)
+        cv2.setNumThreads(before_cv)
 
-    def __enter__(self) -> None:
-        self.started = time.perf_counter()
 
-    def __exit__(self, *_: object) -> None:
-        self.timings[self.stage] = time.perf_counter() - self.started
+def check_encoder(output: str | Path, info: VideoInfo, options: StabilizeOptions) -> None:
+    """Raises what is wrong with the encoder's options, before any work is done."""
+    if image_pattern(output) is None:
+        choose_encoder(
+            options.codec,
+            Path(output).suffix.lower(),
+            info,
+            crf=options.crf,
+            preset=options.encoder_preset,
+            options={},
+        )

@@ -126,6 +126,10 @@ def stabilize(
     motion: Annotated[
         Path | None, _option("Motion file: read if it exists, else written.", metavar="FILE")
     ] = None,
+    frame_rate: Annotated[
+        float | None,
+        _option("Frames a second of images (30 if not given).", metavar="FPS", flag="--fps"),
+    ] = None,
     threads: Annotated[int | None, _option("Processor threads; 0 means all.", "0")] = None,
     report: Annotated[
         bool,
@@ -164,6 +168,7 @@ def stabilize(
             crf=crf,
             encoder_preset=encoder_preset,
             threads=threads,
+            frame_rate=frame_rate,
         )
         jobs, is_batch = plan(inputs, output, options, report=report, compare=compare)
         if motion is not None and len(jobs) > 1:

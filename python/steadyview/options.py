@@ -37,7 +37,8 @@ class StabilizeOptions:
         crf: quality of the encoder, lower is better; None looks like the source: 18 for x264, 22
             for x265, 28 for AV1.
         encoder_preset: speed preset of the encoder.
-        threads: processor threads to use; 0 means all.
+        threads: threads of each stage (decoder, analysis, warp, encoder); 0 means one a processor.
+        frame_rate: frames a second of images and arrays, 30 when None; files have their own.
     """
 
     method: str = "global_flow"
@@ -51,6 +52,7 @@ class StabilizeOptions:
     crf: float | None = None
     encoder_preset: str = "veryfast"
     threads: int = 0
+    frame_rate: float | None = None
 
     def __post_init__(self) -> None:
         _one_of("method", self.method, METHODS)
@@ -60,6 +62,8 @@ class StabilizeOptions:
         _in_range("smooth", self.smooth, 0.02, 60.0)
         if self.crf is not None:
             _in_range("crf", self.crf, 0.0, 63.0)
+        if self.frame_rate is not None:
+            _in_range("frame_rate", self.frame_rate, 0.01, 10000.0)
         _in_range("threads", self.threads, 0, 1024)
 
     @classmethod

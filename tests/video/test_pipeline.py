@@ -43,3 +43,27 @@ def test_it_stays_at_most_depth_ahead_and_leaving_stops_it() -> None:
         assert produced <= 4  # one taken, two queued, one in hand
     assert closed.is_set()
     assert threading.active_count() <= 2
+
+
+class Broken:
+    """An iterable that fails where generators cannot."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def __iter__(self) -> "Broken":
+        if self.where == "iter":
+            raise ValueError("iter")
+        return self
+
+    def __next__(self) -> int:
+        raise StopIteration
+
+    def close(self) -> None:
+        raise ValueError("close")
+
+
+@pytest.mark.parametrize("where", ["iter", "close"])
+def test_errors_outside_next_reach_the_consumer(where: str) -> None:
+    with Prefetch(Broken(where)) as items, pytest.raises(ValueError, match=where):
+        next(items)

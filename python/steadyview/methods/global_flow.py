@@ -69,6 +69,10 @@ def _finish(
     path, note = no_worse_than_source(motion, path, options.static)
     if options.residual and not note:
         path = smooth_residual(motion, path)
+    if path.status != "solved" and not note:
+        note = (
+            f"the path solver stopped early ({path.status}): the path may shake more than need be"
+        )
     return path, note
 
 
@@ -77,7 +81,8 @@ def no_worse_than_source(
 ) -> tuple[CameraPath, str]:
     """Only as much of a correction as helps: the whole, a part of it, or none, with a note.
 
-    A part is a mix with the identity; the corner constraints are convex, so it has no border.
+    Judged by the similarity path. A part is a mix with the identity; the corner constraints are
+    convex, so it has no border.
     """
     width, _ = motion.frame_size
     shake = np.sqrt(shake_energy(motion.similarity, motion.times, motion.frame_size, motion.shots))

@@ -254,7 +254,7 @@ def _worst_table(result: Any, worst: list[tuple[int, str]]) -> str:
 
 
 def _details(result: Any) -> str:
-    order = ("decode", "motion", "path", "warp", "encode", "total")
+    order = ("decode", "motion", "path", "decode_again", "warp", "encode", "total")
     timings = {name: f"{result.timings[name]:.2f} s" for name in order if name in result.timings}
     columns = [
         ("Options", {name: str(value) for name, value in result.options.to_dict().items()}),

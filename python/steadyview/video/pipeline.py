@@ -22,10 +22,11 @@ class Prefetch(Iterator[T], Generic[T]):
 
     Attributes:
         busy: seconds the iterable has worked, without waiting for the consumer.
+        waited: seconds the consumer has waited for items.
     """
 
     def __init__(self, source: Iterable[T], depth: int = 4) -> None:
-        self.busy = 0.0
+        self.busy = self.waited = 0.0
         self._queue: queue.Queue[object] = queue.Queue(depth)
         self._stop = threading.Event()
         self._error: BaseException | None = None
@@ -34,8 +35,9 @@ class Prefetch(Iterator[T], Generic[T]):
         self._thread.start()
 
     def _run(self, source: Iterable[T]) -> None:
-        iterator = iter(source)
+        iterator: Iterator[T] | None = None
         try:
+            iterator = iter(source)
             while not self._stop.is_set():
                 started = time.perf_counter()
                 item = next(iterator, _END)
@@ -45,11 +47,12 @@ class Prefetch(Iterator[T], Generic[T]):
                 self._put(item)
         except BaseException as error:
             self._error = error
-        finally:
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                close()  # generators release what they hold here, not whenever they are collected
-            self._put(_END)
+        try:
+            # Generators release what they hold here, not whenever they are collected.
+            getattr(iterator, "close", lambda: None)()
+        except BaseException as error:
+            self._error = self._error or error
+        self._put(_END)
 
     def _put(self, item: object) -> None:
         while not self._stop.is_set():
@@ -64,7 +67,9 @@ class Prefetch(Iterator[T], Generic[T]):
     def __next__(self) -> T:
         if self._done:
             raise StopIteration
+        started = time.perf_counter()
         item = self._queue.get()
+        self.waited += time.perf_counter() - started
         if item is _END:
             self._done = True
             if self._error is not None:
