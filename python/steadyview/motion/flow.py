@@ -40,7 +40,7 @@ class DisFlow:
     FINEST_WIDTH = 80
 
     def __init__(
-        self, finest_scale: int | None = None, patch_stride: int = 4, iterations: int = 12
+        self, finest_scale: int | None = None, patch_stride: int = 4, iterations: int = 6
     ) -> None:
         self._finest_scale = finest_scale
         self._dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
