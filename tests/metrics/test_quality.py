@@ -1,14 +1,18 @@
+from fractions import Fraction
+
 import av
 import cv2
 import numpy as np
 import pytest
 from swaying_clips import look, sway, texture
 
+import videos
 from steadyview.errors import InputError
 from steadyview.metrics import compare_videos
 from steadyview.metrics.border import border_pixels
 from steadyview.metrics.sharpness import sharpness_kept
-from steadyview.metrics.tracking import LumaFrame, _upright_luma, read_luma
+from steadyview.metrics.tracking import LumaFrame, limited_luma, read_luma
+from steadyview.video.info import Frame, VideoInfo, pixel_format
 
 IDENTITY = np.array([[1.0, 0, 0], [0, 1, 0]])
 
@@ -140,17 +144,62 @@ def test_files_are_read_upright(tmp_path, shaky, rotation):
     assert (frame.luma == upright).all()
 
 
+def _info(pix_fmt, color_range=1):
+    return VideoInfo("x", 16, 24, pixel_format(pix_fmt), Fraction(30), color={"range": color_range})
+
+
+def _flat(level, dtype=np.uint8, planes=1):
+    return Frame((np.full((24, 16), level, dtype),) * planes, 0, 0.0, 0)
+
+
 def test_full_range_becomes_limited_range():
-    frame = av.VideoFrame.from_ndarray(
-        np.concatenate([np.full((16, 16), 255, np.uint8), np.full((8, 16), 128, np.uint8)]),
-        "yuvj420p",
-    )
-    assert (_upright_luma(frame) == 235).all()
+    assert (limited_luma(_flat(255), _info("gray", 2)) == 235).all()
+    assert (limited_luma(_flat(235), _info("gray")) == 235).all()
 
 
 def test_ten_bits_and_rgb_become_eight_bit_luma():
-    luma = np.full((24, 16), 512, np.uint16)
-    grey = _upright_luma(av.VideoFrame.from_ndarray(luma, "yuv420p10le")).astype(int)
-    assert np.abs(grey - 128).max() <= 1
-    white = np.full((16, 16, 3), 255, np.uint8)
-    assert (_upright_luma(av.VideoFrame.from_ndarray(white, "rgb24")) == 235).all()
+    assert (limited_luma(_flat(512, np.uint16), _info("gray10le")) == 128).all()
+    assert (limited_luma(_flat(1023, np.uint16), _info("gray10le", 2)) == 235).all()
+    assert (limited_luma(_flat(255, planes=3), _info("gbrp")) == 235).all()
+    assert (limited_luma(_flat(65535, np.uint16, planes=3), _info("gbrp16le")) == 235).all()
+
+
+def test_images_and_arrays_are_measured_like_files(tmp_path):
+    clip = videos.shaky_clip(6, (160, 120))
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index, frame in enumerate(clip.frames):
+        cv2.imwrite(str(folder / f"{index}.png"), frame[..., ::-1])
+    expected = list(read_luma(clip.frames))
+    assert len(expected) == 6
+    for source in (folder, folder / "*.png", folder / "%d.png", list(clip.frames)):
+        for frame, other in zip(read_luma(source), expected, strict=True):
+            assert (frame.luma == other.luma).all()
+            assert frame.time == other.time
+    report = compare_videos(folder / "%d.png", iter(clip.frames))
+    assert (report.frames, report.unpaired) == (6, 0)
+
+
+def test_a_portrait_video_against_its_upright_copy(tmp_path):
+    """Stored on its side and mirrored, as by a front camera."""
+    clip = videos.shaky_clip(8, (160, 240))
+    upright = videos.write_clip(tmp_path / "b.mp4", clip, lossless=True)
+    for mirrored in (False, True):
+        stored = [np.rot90(frame[:, ::-1] if mirrored else frame) for frame in clip.frames]
+        # Clockwise by a quarter (x, y) -> (-y, x); mirrored too: (x, y) -> (y, x).
+        one, across = 1 << 16, 1 << 16 if mirrored else -1 << 16
+        matrix = [0, one, 0, across, 0, 0, 0, 0, 1 << 30]
+        path = videos.write_video(tmp_path / "a.mp4", stored, lossless=True, matrix=matrix)
+        report = compare_videos(path, upright)
+        assert (report.frames, report.unpaired, report.unmatched) == (8, 0, 0)
+        assert report.shake_removed_db == pytest.approx(0, abs=0.1)
+        assert report.kept_mean == pytest.approx(1, abs=1e-3)
+
+
+def test_a_damaged_video_is_measured_where_it_decodes(tmp_path):
+    clip = videos.shaky_clip(40, (160, 120))
+    path = videos.write_clip(tmp_path / "a.mp4", clip)
+    whole = videos.write_clip(tmp_path / "b.mp4", clip)
+    report = compare_videos(videos.corrupt_middle(path, 0.4, 0.1), whole)
+    assert report.frames >= 20
+    assert report.frames + report.unpaired >= 40

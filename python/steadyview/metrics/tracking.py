@@ -6,17 +6,19 @@ or model with `steadyview.motion`: a measure must not mark its own homework.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
+from ..video.convert import rgb_of
+from ..video.info import Frame, VideoInfo
+from ..video.reader import open_video
 
 __all__ = [
     "LONG_SIDE",
@@ -26,6 +28,7 @@ __all__ = [
     "fit_similarity",
     "follow",
     "homography_residuals",
+    "limited_luma",
     "match_frames",
     "read_luma",
     "to_tracking_size",
@@ -40,6 +43,7 @@ _CORNERS = 400
 _FORWARD_BACKWARD_PX = 0.5
 _INLIER_PX = 3.0
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.02)
+_LIMITED_RANGE = np.round(np.arange(256) * (219 / 255) + 16).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,8 @@ class LumaFrame:
     time: float
 
 
-VideoSource = str | os.PathLike[str] | Iterable[LumaFrame]
-"""A video file, or frames made in memory."""
+VideoSource = str | os.PathLike[str] | Iterable[LumaFrame] | Iterable[Array]
+"""Whatever `open_video` reads (a file, images, arrays), or luma frames made in memory."""
 
 
 def read_luma(video: VideoSource) -> Iterator[LumaFrame]:
@@ -62,51 +66,35 @@ def read_luma(video: VideoSource) -> Iterator[LumaFrame]:
     Raises:
         InputError: the file is missing or holds no video.
     """
-    if not isinstance(video, (str, os.PathLike)):
-        yield from video
-        return
-    import av
-
-    path = Path(video)
-    if not path.is_file():
-        raise InputError(f"video: no such file: {path}")
-    try:
-        container = av.open(str(path))
-    except (av.FFmpegError, OSError) as error:
-        raise InputError(f"video: {path} cannot be opened: {error}") from error
-    with container:
-        if not container.streams.video:
-            raise InputError(f"video: {path} holds no video stream")
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        rate = float(stream.average_rate or 30)
-        first: float | None = None
-        last = -1.0 / rate
-        for frame in container.decode(stream):
-            time = frame.time
-            if time is None:
-                time = last + (first or 0.0) + 1.0 / rate
-            first = time if first is None else first
-            last = time - first
-            yield LumaFrame(_upright_luma(frame), last)
+    if not isinstance(video, (str, os.PathLike, np.ndarray)):
+        frames = iter(video)
+        first = next(frames, None)
+        if first is None:
+            return
+        everything = itertools.chain([first], frames)
+        if isinstance(first, LumaFrame):
+            yield from cast(Iterator[LumaFrame], everything)
+            return
+        video = cast(Iterator[Array], everything)
+    with open_video(video) as reader:
+        for frame in reader:
+            yield LumaFrame(limited_luma(frame, reader.info), frame.time)
 
 
-def _upright_luma(frame: Any) -> Array:
-    name = frame.format.name
-    if name.startswith(("yuv4", "yuvj4", "nv12", "gray")) and frame.format.components[0].bits == 8:
-        plane = frame.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-        luma = rows[:, : frame.width]
-        full_range = name.startswith("yuvj") or int(frame.color_range) == 2
+def limited_luma(frame: Frame, info: VideoInfo) -> Array:
+    """A frame's luma as `(H, W)` uint8 of limited range; RGB's is BT.601's, as grey pictures' is.
+
+    Args:
+        frame: planes of `info.format`.
+        info: the video it is from.
+    """
+    if info.format.is_rgb:
+        luma = cv2.cvtColor(rgb_of(frame, info), cv2.COLOR_RGB2GRAY)
     else:
-        luma = frame.reformat(format="gray").to_ndarray()
-        full_range = True
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
-    luma = np.rot90(luma, turns)
-    if full_range:
-        table = np.round(np.arange(256) * (219 / 255) + 16).astype(np.uint8)
-        return np.asarray(cv2.LUT(np.ascontiguousarray(luma), table))
-    return luma.copy()
+        luma = (frame.planes[0] >> (info.format.depth - 8)).astype(np.uint8)
+    if info.format.is_rgb or info.color.get("range") == 2:
+        luma = cv2.LUT(luma, _LIMITED_RANGE)
+    return np.asarray(luma)
 
 
 def to_tracking_size(luma: Array) -> tuple[Array, float]:
@@ -119,10 +107,10 @@ def to_tracking_size(luma: Array) -> tuple[Array, float]:
     return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA)), width / size[0]
 
 
-def detect_corners(gray: Array, mask: Array | None = None) -> Array:
+def detect_corners(gray: Array) -> Array:
     """Up to 400 Shi-Tomasi corners spread over the frame, `(n, 2)` float32 pixel indices (x, y)."""
     distance = max(max(gray.shape) / 50, 4)
-    corners = cv2.goodFeaturesToTrack(gray, _CORNERS, 0.003, distance, mask=mask, blockSize=5)
+    corners = cv2.goodFeaturesToTrack(gray, _CORNERS, 0.003, distance, blockSize=5)
     if corners is None:
         return np.zeros((0, 2), np.float32)
     return np.asarray(corners).reshape(-1, 2).astype(np.float32)
@@ -132,7 +120,7 @@ def follow(
     gray: Array,
     following: Array,
     points: Array,
-    guess: Array | None = None,
+    *,
     check: bool = True,
     levels: int = 4,
 ) -> tuple[Array, Array]:
@@ -141,7 +129,6 @@ def follow(
     Args:
         gray, following: `(H, W)` uint8.
         points: `(n, 2)` float32 pixel indices in `gray`.
-        guess: where they are expected in `following`; their own place when None.
         levels: halvings of the image that the search starts from.
         check: also follow back, and drop points that miss their start by more than 0.5 px.
 
@@ -151,9 +138,8 @@ def follow(
     if len(points) == 0:
         return np.zeros((0, 2), np.float32), np.zeros(0, bool)
     options: dict[str, Any] = {"winSize": (17, 17), "maxLevel": levels, "criteria": _CRITERIA}
-    start = points.copy() if guess is None else guess.astype(np.float32)
     found, status, _ = cv2.calcOpticalFlowPyrLK(
-        gray, following, points, start, flags=cv2.OPTFLOW_USE_INITIAL_FLOW, **options
+        gray, following, points, points.copy(), flags=cv2.OPTFLOW_USE_INITIAL_FLOW, **options
     )
     ok = status.ravel() == 1
     height, width = following.shape
