@@ -1,5 +1,6 @@
 """Before and after in one picture."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import videos
 from steadyview.errors import OutputError
 from steadyview.render.compare import compare_side_by_side, draw_label, side_by_side, wipe_pair
+from steadyview.video.reader import open_video
+from steadyview.video.writer import VideoWriter
 
 DARK, BRIGHT = (np.full((40, 60, 3), value, np.uint8) for value in (50, 200))
 
@@ -54,6 +57,22 @@ def test_video_of_different_sizes_and_lengths(tmp_path: Path, wipe: bool) -> Non
     original = videos.read_planes(first)[0][1]
     # Left half below the label: lossy coding and chroma subsampling only.
     assert np.abs(frames[1][30:, :20].astype(int) - original[30:, :20]).mean() < 6
+
+
+def test_hdr_keeps_its_primaries_but_no_mastering_data(tmp_path: Path) -> None:
+    color = {"color_range": 1, "color_primaries": 9, "color_trc": 16, "colorspace": 9}
+    first = videos.write_video(tmp_path / "a.mp4", 2, pix_fmt="yuv420p10le", color=color)
+    with open_video(first) as reader:
+        light = {"light": (1000.0, 400.0)}
+        info = dataclasses.replace(reader.info, hdr=light)
+        with VideoWriter(tmp_path / "b.mp4", info) as writer:
+            for frame in reader:
+                writer.write(frame)
+    compare_side_by_side(tmp_path / "b.mp4", first, tmp_path / "c.mp4")
+    with open_video(tmp_path / "b.mp4") as before, open_video(tmp_path / "c.mp4") as both:
+        assert before.info.hdr == light
+        assert both.info.hdr == {}
+        assert both.info.color == {"range": 1, "primaries": 9, "trc": 16, "space": 1}
 
 
 def test_wide_videos_are_scaled_to_the_limit(tmp_path: Path) -> None:

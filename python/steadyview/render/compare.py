@@ -69,7 +69,9 @@ def compare_side_by_side(
             width=canvas.shape[1],
             height=canvas.shape[0],
             format=pixel_format("gbrp"),
-            color={},
+            # 8 bits of the source's own primaries and transfer; mastering data would be a lie.
+            color={name: info.color.get(name, 2) for name in ("primaries", "trc")},
+            hdr={},
             sample_aspect_ratio=Fraction(1),
         )
         template = before if os.path.isfile(before) else None

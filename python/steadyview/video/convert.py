@@ -45,7 +45,8 @@ class Intake:
             )
         self.color = dict(info.color)
         if self._source.is_rgb and not self._target.is_rgb:
-            self.color = dict(_BT709)
+            known = {k: info.color.get(k, 2) for k in ("primaries", "trc")}
+            self.color = _BT709 | {k: v for k, v in known.items() if v not in (0, 2)}
         # Three ways, the first that is possible: planes are the encoder's own memory; planes
         # are copied as they are; pixels are converted.
         self._same = pix_fmt == self._target.name and _same_samples(self._source, self._target)
