@@ -360,7 +360,7 @@ def test_bad_arguments_name_themselves():
     with pytest.raises(OptionError, match="interpolation must be one of bilinear"):
         FrameWarper(16, 16, format, interpolation="area")
     with pytest.raises(OptionError, match="chroma_location must be one of"):
-        FrameWarper(16, 16, format, chroma_location="right")
+        FrameWarper(16, 16, format, chroma_location="middle")
     with pytest.raises(OptionError, match="at least 1"):
         FrameWarper(0, 16, format)
     with pytest.raises(ValueError, match="source_from_output must be"):

@@ -9,7 +9,7 @@ import pytest
 
 import videos
 from steadyview.errors import InputError, OptionError, OutputError
-from steadyview.video.images import image_files
+from steadyview.video.images import image_files, image_pattern
 from steadyview.video.reader import open_video
 from steadyview.video.writer import VideoWriter, check_output
 
@@ -171,10 +171,80 @@ def test_existing_images_are_kept_unless_asked(tmp_path: Path) -> None:
         with VideoWriter(pattern, reader.info, overwrite=True) as writer:
             for frame in reader:
                 writer.write(frame)
-    assert len(os.listdir(folder)) == 12
+    # The rest of the older, longer sequence is gone.
+    assert sorted(os.listdir(folder)) == [f"frame{index}.png" for index in range(3)]
     assert os.listdir(tmp_path) == ["out"]
 
 
-def test_image_suffix_must_be_known(tmp_path: Path) -> None:
+def test_only_names_that_the_pattern_makes_are_replaced(tmp_path: Path) -> None:
+    for name in ("000007.png", "2024.png", "notes.txt"):
+        (tmp_path / name).write_bytes(b"old")
+    with (
+        open_video(CLIP.frames[:2]) as reader,
+        VideoWriter(tmp_path, reader.info, overwrite=True) as writer,
+    ):
+        for frame in reader:
+            writer.write(frame)
+    assert sorted(os.listdir(tmp_path)) == ["000000.png", "000001.png", "2024.png", "notes.txt"]
+
+
+def test_all_names_are_checked_before_any_image_is_moved(tmp_path: Path) -> None:
+    with open_video(CLIP.frames[:3]) as reader:
+        writer = VideoWriter(tmp_path / "%d.png", reader.info)
+        for frame in reader:
+            writer.write(frame)
+        (tmp_path / "2.png").write_text("another's")
+        with pytest.raises(OutputError, match="appeared"):
+            writer.close()
+    assert os.listdir(tmp_path) == ["2.png"]
+
+
+@pytest.mark.parametrize("source", ["frame%d.png", "*.png", "", "frame3.png"])
+@pytest.mark.parametrize("name", ["frame%d.png", "link%d.png"])
+def test_images_of_the_input_are_never_replaced(tmp_path: Path, source: str, name: str) -> None:
+    folder = write_images(tmp_path / "in")
+    (folder / "link3.png").symlink_to(folder / "frame3.png")
+    with pytest.raises(OutputError, match="input itself"):
+        check_output(folder / name, source=folder / source, overwrite=True)
+    check_output(folder / "other%d.png", source=folder / source)
+
+
+def test_image_output_is_checked_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_images(tmp_path / "out")
+    with pytest.raises(OutputError, match="exist already"):
+        check_output(folder / "frame%d.png")
+    check_output(folder / "frame%d.png", overwrite=True)
+    with pytest.raises(OutputError, match="no folder"):
+        check_output(tmp_path / "none" / "out" / "%d.png")
+    check_output(tmp_path / "none" / "%d.png")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    for name in ("none/%d.png", "out/%d.png", "a.mp4"):
+        with pytest.raises(OutputError, match="Permission denied"):
+            check_output(tmp_path / name)
+
+
+def test_images_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open_video(CLIP.frames[:2]) as reader, VideoWriter("%d.png", reader.info) as writer:
+        for frame in reader:
+            writer.write(frame)
+    assert sorted(os.listdir(tmp_path)) == ["0.png", "1.png"]
+
+
+def test_a_percent_sign_in_the_name_of_a_video_is_no_pattern(tmp_path: Path) -> None:
+    output = tmp_path / "my%20dog_steady.mp4"
+    assert image_pattern(output) is None
+    with open_video(CLIP.frames) as reader, VideoWriter(output, reader.info) as writer:
+        for frame in reader:
+            writer.write(frame)
+    assert os.listdir(tmp_path) == [output.name]
+    with pytest.raises(InputError, match="no such file"):
+        open_video(tmp_path / "100%d.TS")
+
+
+@pytest.mark.parametrize("name", ["f%d.gif", "f%d"])
+def test_image_suffix_must_be_known(tmp_path: Path, name: str) -> None:
     with pytest.raises(OptionError, match=r"\.png"):
-        check_output(tmp_path / "f%d.gif")
+        check_output(tmp_path / name)

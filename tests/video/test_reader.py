@@ -10,6 +10,8 @@ import videos
 from steadyview.errors import InputError, OptionError
 from steadyview.video.clock import Clock
 from steadyview.video.info import VideoInfo, nearest_planar, pixel_format
+from steadyview.video.planes import Orientation, turned
+from steadyview.video.probe import chroma_location
 from steadyview.video.reader import Uniform, open_video
 
 RNG = np.random.default_rng(0)
@@ -150,6 +152,27 @@ def test_rotation_by_angle(tmp_path: Path, counterclockwise: int, turns: int) ->
     with open_video(path) as reader:
         assert np.array_equal(next(iter(reader)).planes[0], np.rot90(stored, turns))
         assert reader.info.rotation == -counterclockwise % 360
+
+
+@pytest.mark.parametrize(
+    ("codec", "orientation", "location"),
+    [
+        ("h264", Orientation(), "left"),
+        ("hevc", Orientation(True, True, False), "top"),
+        ("h264", Orientation(True, False, True), "bottom"),
+        ("h264", Orientation(False, True, True), "right"),
+        ("mjpeg", Orientation(True, True, False), "center"),
+    ],
+)
+def test_chroma_location_turns_with_the_frame(
+    codec: str, orientation: Orientation, location: str
+) -> None:
+    assert chroma_location(codec, orientation) == location
+    # Its vector goes where a point on that side of the frame goes.
+    mark = np.zeros((3, 3), np.uint8)
+    places = {"left": (1, 0), "right": (1, 2), "top": (0, 1), "bottom": (2, 1), "center": (1, 1)}
+    mark[places[chroma_location(codec, Orientation())]] = 1
+    assert turned((mark,), orientation)[0][places[location]] == 1
 
 
 def test_422_is_turned_at_full_chroma(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 import videos
 from steadyview.errors import OptionError, OutputError
+from steadyview.video.encoders import choose_encoder
 from steadyview.video.info import Frame, VideoInfo, pixel_format
 from steadyview.video.muxing import ContainerSink
 from steadyview.video.reader import open_video
@@ -286,12 +287,72 @@ def test_codecs_by_name(
         assert np.abs(a.astype(int) - b).mean() < 3
 
 
-def test_webm_takes_another_codec_and_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "encoder"), [(".mp4", "libx264"), (".avi", "libx264"), (".webm", "libsvtav1")]
+)
+def test_without_a_codec_the_container_decides_and_quality_stays(suffix: str, encoder: str) -> None:
+    info, more = gray_info(), {"crf": 40, "preset": "fast", "options": {"g": 7}}
+    choice = choose_encoder(None, suffix, info, **more)
+    assert choice.name == encoder
+    assert choice.options["crf"] == "40"
+    assert choice.options["g"] == "7"
+
+
+def test_webm_holds_no_aac(tmp_path: Path) -> None:
     source = videos.write_video(tmp_path / "a.mp4", 4, audio=0.2)
     writer = transcode(source, tmp_path / "b.webm")
-    assert writer.encoder == "libsvtav1"
-    assert any("libx264" in note for note in writer.notes)
-    assert any("audio" in note for note in writer.notes)  # webm holds no AAC
+    assert any("audio" in note for note in writer.notes)
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "others"),
+    [
+        ("libx264", ".webm", r"\.mp4, \.m4v, \.mov, \.mkv, \.avi$"),
+        ("nvenc", ".webm", r"\.mp4, \.m4v, \.mov, \.mkv, \.avi$"),
+        ("ffv1", ".mp4", r"\.mkv, \.avi$"),
+        ("prores", ".mp4", r"\.mov, \.mkv$"),
+    ],
+)
+def test_a_codec_that_the_container_cannot_hold(
+    tmp_path: Path, codec: str, suffix: str, others: str
+) -> None:
+    with pytest.raises(OptionError, match=others):
+        VideoWriter(tmp_path / f"a{suffix}", gray_info(), codec=codec)
+    assert os.listdir(tmp_path) == []
+
+
+def test_chroma_that_lies_elsewhere_is_told() -> None:
+    info = dataclasses.replace(gray_info(), format=pixel_format("yuv420p"), chroma_location="top")
+    more: Any = {"crf": None, "preset": "fast", "options": {}}
+    told = "chroma_sample_location"
+    assert choose_encoder("libx264", ".mp4", info, **more).options[told] == "top"
+    usual = dataclasses.replace(info, chroma_location="left")
+    assert told not in choose_encoder("libx264", ".mp4", usual, **more).options
+
+
+def test_chroma_location_reaches_the_stream(tmp_path: Path) -> None:
+    headers = []
+    for location in ("left", "top"):
+        info = dataclasses.replace(
+            gray_info(), format=pixel_format("yuv420p"), chroma_location=location
+        )
+        with VideoWriter(tmp_path / f"{location}.mp4", info) as writer:
+            for index, frame in enumerate(blank_frames(writer, 2)):
+                writer.write(frame, index)
+        with av.open(str(tmp_path / f"{location}.mp4")) as container:
+            headers.append(container.streams.video[0].codec_context.extradata)
+    assert headers[0] != headers[1]
+
+
+def test_primaries_and_transfer_of_rgb_are_kept(tmp_path: Path) -> None:
+    info = dataclasses.replace(
+        gray_info(), format=pixel_format("gbrp"), color={"primaries": 9, "trc": 16, "space": 0}
+    )
+    with VideoWriter(tmp_path / "a.mp4", info) as writer:
+        for index, frame in enumerate(blank_frames(writer, 2)):
+            writer.write(frame, index)
+    with open_video(tmp_path / "a.mp4") as reader:
+        assert reader.info.color == {"range": 1, "primaries": 9, "trc": 16, "space": 1}
 
 
 def test_hardware_encoder_falls_back_where_there_is_none(tmp_path: Path) -> None:

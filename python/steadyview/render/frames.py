@@ -17,6 +17,7 @@ INTERPOLATIONS = ("bilinear", "bicubic", "catmull-rom", "lanczos3")
 # as a fraction of the subsampling's half: -1 on the first pixel's centre, 0 between, 1 on the last.
 _CHROMA_LOCATIONS = {
     "left": (-1, 0),
+    "right": (1, 0),
     "center": (0, 0),
     "topleft": (-1, -1),
     "top": (0, -1),
@@ -68,8 +69,8 @@ class FrameWarper:
         format: planar format of source and output.
         interpolation: one of `INTERPOLATIONS`.
         chroma_location: where subsampled chroma lies, by FFmpeg's names: left (MPEG-2, H.264),
-            center (JPEG, MPEG-1), topleft, top, bottomleft or bottom. It matters only along
-            subsampled directions.
+            center (JPEG, MPEG-1), topleft, top, bottomleft or bottom; and right, as in a frame
+            turned by 180 degrees. It matters only along subsampled directions.
         output_size: (width, height) of the output; the source's by default.
 
     Raises:

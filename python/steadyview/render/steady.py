@@ -35,7 +35,13 @@ def steady_frames(
     Raises:
         InputError: the video has more frames than the path.
     """
-    warper = FrameWarper(info.width, info.height, info.format, interpolation=interpolation)
+    warper = FrameWarper(
+        info.width,
+        info.height,
+        info.format,
+        interpolation=interpolation,
+        chroma_location=info.chroma_location,
+    )
     rows = len(path.source_from_output)
     for frame in frames:
         if frame.index >= rows:

@@ -1,7 +1,7 @@
 """Which encoder writes what: names, containers, quality and speed settings, pixel formats."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -16,15 +16,14 @@ from .info import PixelFormat, VideoInfo, nearest_planar
 
 __all__ = ["CONTAINERS", "EncoderChoice", "choose_encoder", "choose_pixel_format"]
 
-# Suffix → FFmpeg's muxer, and the encoder used when none is asked for or the container cannot
-# hold the one that is.
+# Suffix → FFmpeg's muxer, and the encoders tried when none is asked for.
 CONTAINERS = {
-    ".mp4": ("mp4", "libx264"),
-    ".m4v": ("mp4", "libx264"),
-    ".mov": ("mov", "libx264"),
-    ".mkv": ("matroska", "libx264"),
-    ".webm": ("webm", "libsvtav1"),
-    ".avi": ("avi", "libx264"),
+    ".mp4": ("mp4", ("libx264",)),
+    ".m4v": ("mp4", ("libx264",)),
+    ".mov": ("mov", ("libx264",)),
+    ".mkv": ("matroska", ("libx264",)),
+    ".webm": ("webm", ("libsvtav1", "libvpx-vp9")),
+    ".avi": ("avi", ("libx264",)),
 }
 
 _ALIASES = {
@@ -70,7 +69,7 @@ class EncoderChoice:
 
 
 def choose_encoder(
-    codec: str,
+    codec: str | None,
     suffix: str,
     info: VideoInfo,
     *,
@@ -81,35 +80,43 @@ def choose_encoder(
     """The encoder for `codec` in a container, with settings that open on this machine.
 
     Raises:
-        OptionError: unknown codec or preset, or a quality out of range.
+        OptionError: unknown codec or preset, a codec that the container cannot hold, or a quality
+            out of range.
     """
-    muxer, default = CONTAINERS[suffix]
+    muxer, defaults = CONTAINERS[suffix]
     if preset not in _PRESETS:
         raise OptionError(f"encoder_preset must be one of {', '.join(_PRESETS)}; got {preset!r}")
-    asked = codec.lower()
-    name = _ALIASES.get(asked, asked)
-    notes: list[str] = []
-    candidates = [name]
-    if asked == "auto":
-        candidates = [*(f"h264_{hw}" for hw in _HARDWARE), default]
-    elif name.endswith(_HARDWARE):
-        candidates.append(_FALLBACK.get(name.split("_")[0], default))
-    elif name not in _SOFTWARE:
-        allowed = sorted({*_ALIASES, *_SOFTWARE, "auto"})
-        raise OptionError(f"codec must be one of {', '.join(allowed)}; got {codec!r}")
+    asked = codec.lower() if codec is not None else None
+    candidates = list(defaults) if asked is None else _candidates(asked, defaults)
     for name in candidates:
         if not _container_holds(muxer, name):
             continue
         choice = _configured(name, info, crf, preset, options)
         if not name.endswith(_HARDWARE) or _opens(choice, info):
             if name != candidates[0] and asked != "auto":
-                notes.append(f"encoder {candidates[0]} is not usable here: {name} used")
-            choice.notes[:0] = notes
+                choice.notes.insert(0, f"encoder {candidates[0]} is not usable here: {name} used")
             return choice
-    notes.append(f"{suffix} cannot hold {codec}: {default} used")
-    choice = _configured(default, info, None, preset, {})
-    choice.notes[:0] = notes
-    return choice
+    held = [
+        other
+        for other, (muxer, _) in CONTAINERS.items()
+        if any(_container_holds(muxer, name) for name in candidates)
+    ]
+    if not held or suffix in held:
+        raise OptionError(f"codec {candidates[0]} is not in this build of PyAV; choose another")
+    raise OptionError(f"codec {codec} does not go into {suffix}; it goes into {', '.join(held)}")
+
+
+def _candidates(asked: str, defaults: Sequence[str]) -> list[str]:
+    """Encoders to try for a codec by name, the wanted one first."""
+    name = _ALIASES.get(asked, asked)
+    if asked == "auto":
+        return [*(f"h264_{hardware}" for hardware in _HARDWARE), *defaults]
+    if name.endswith(_HARDWARE):
+        return [name, _FALLBACK.get(name.split("_")[0], defaults[0])]
+    if name in _SOFTWARE:
+        return [name]
+    allowed = sorted({*_ALIASES, *_SOFTWARE, "auto"})
+    raise OptionError(f"codec must be one of {', '.join(allowed)}; got {asked!r}")
 
 
 def _container_holds(muxer: str, name: str) -> bool:
@@ -165,6 +172,12 @@ def _configured(
     elif name.endswith("amf"):
         level = f"{float(quality):.0f}"
         settings = {"rc": "cqp", "qp_i": level, "qp_p": level, "qp_b": level}
+    if (
+        name in ("libx264", "libx265")
+        and taken.chroma_shift == info.format.chroma_shift == (1, 1)
+        and info.chroma_location not in ("left", "right")  # usual, and one that has no name
+    ):
+        settings["chroma_sample_location"] = info.chroma_location
     hdr = hdr_options(name, info.hdr)
     if info.hdr and not hdr:
         choice.notes.append(f"{name}: HDR10 metadata is lost; libx265 keeps it")

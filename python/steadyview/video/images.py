@@ -1,6 +1,7 @@
 """Frames from image files and from arrays, and frames written as image files."""
 
 import glob
+import itertools
 import os
 import re
 import secrets
@@ -16,8 +17,9 @@ from av.error import FFmpegError
 
 from ..errors import InputError, OptionError, OutputError
 from .convert import Intake
+from .encoders import CONTAINERS
 from .info import Frame, VideoInfo, pixel_format
-from .probe import check_file, color_of, reason
+from .probe import check_file, chroma_location, color_of, reason
 from .reader import FrameReader, Uniform
 
 __all__ = [
@@ -27,10 +29,15 @@ __all__ = [
     "ImageSink",
     "image_files",
     "image_pattern",
+    "images_at",
 ]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _PATTERN = re.compile(r"%0?(\d*)d")
+_VIDEO_SUFFIXES = (
+    *CONTAINERS, ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".3gp", ".wmv", ".flv", ".ogv",
+    ".mxf", ".y4m", ".h264", ".hevc",
+)  # fmt: skip
 
 
 def image_files(source: str | os.PathLike) -> list[str] | None:
@@ -49,7 +56,7 @@ def image_files(source: str | os.PathLike) -> list[str] | None:
             )
     elif os.path.exists(path):
         return None
-    elif _PATTERN.search(os.path.basename(path)):
+    elif _has_pattern(path):
         folder = os.path.dirname(path) or "."
         parts = _PATTERN.split(os.path.basename(path), maxsplit=1)
         name = re.compile(re.escape(parts[0]) + r"\d+" + re.escape(parts[2]))
@@ -64,6 +71,12 @@ def image_files(source: str | os.PathLike) -> list[str] | None:
     else:
         return None
     return sorted(files, key=_natural)
+
+
+def _has_pattern(path: str) -> bool:
+    """Whether a printf pattern is meant: ``my%20dog.mp4`` is the name of a video."""
+    name = os.path.basename(path)
+    return bool(_PATTERN.search(name)) and not name.lower().endswith(_VIDEO_SUFFIXES)
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
@@ -108,6 +121,7 @@ class ImageReader(FrameReader):
             codec=codec.name,
             rotation=self._uniform.orientation.clockwise,
             color=color_of(codec, first),
+            chroma_location=chroma_location(codec.name, self._uniform.orientation),
         )
 
     def _frames(self) -> Iterator[Frame]:
@@ -163,7 +177,7 @@ class ArrayReader(FrameReader):
         first = next(iterator, None)
         if first is None:
             raise InputError("the source has no frames: give at least one")
-        self._pending: Iterator[Any] | None = _again(first, iterator)
+        self._pending: Iterator[Any] | None = itertools.chain([first], iterator)
         first = self._checked(first, 0)
         self._shape, self._dtype = first.shape, first.dtype
         depth = "" if first.dtype == np.uint8 else "16le"
@@ -180,11 +194,6 @@ class ArrayReader(FrameReader):
             codec="rawvideo",
             color={"range": 2, "primaries": 2, "trc": 2, "space": 0 if first.ndim == 3 else 2},
         )
-
-    @property
-    def replayable(self) -> bool:
-        """Whether the frames can be iterated more than once."""
-        return not self._once
 
     def _frames(self) -> Iterator[Frame]:
         pending, self._pending = self._pending, None
@@ -218,11 +227,6 @@ class ArrayReader(FrameReader):
         return array
 
 
-def _again(first: Any, rest: Iterable[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
-
-
 def image_pattern(path: str | os.PathLike) -> Path | None:
     """The printf pattern a path for image output stands for; None if it is not one.
 
@@ -230,11 +234,22 @@ def image_pattern(path: str | os.PathLike) -> Path | None:
     ``folder/%06d.png``.
     """
     text = os.fspath(path)
-    if _PATTERN.search(os.path.basename(text)):
-        return Path(text)
     if text.endswith(("/", os.sep)) or os.path.isdir(text):
         return Path(text) / "%06d.png"
-    return None
+    return Path(text) if _has_pattern(text) else None
+
+
+def images_at(pattern: Path) -> list[str]:
+    """The files that a printf pattern stands for; none is no error."""
+    try:
+        return image_files(pattern) or []
+    except InputError:
+        return []
+
+
+def _numbered(pattern: Path, number: int) -> str:
+    """The file name of a pattern's image; other percent signs stay as they are."""
+    return _PATTERN.sub(lambda match: match[0] % number, pattern.name, count=1)
 
 
 # Suffix → encoder, its options, and its formats: grey, grey over 8 bits, colour, colour over 8
@@ -259,10 +274,9 @@ class ImageSink:
     Args:
         pattern: printf pattern of the files; frames count from 0.
         info: the frames to come.
-        overwrite: whether files of the pattern that exist may be replaced.
     """
 
-    def __init__(self, pattern: Path, info: VideoInfo, overwrite: bool) -> None:
+    def __init__(self, pattern: Path, info: VideoInfo) -> None:
         self._pattern = pattern
         self._count = 0
         self.encoder, options, formats = _ENCODERS[pattern.suffix.lower()]
@@ -284,25 +298,12 @@ class ImageSink:
             context.global_quality = 2 * 118  # quantiser 2, hardly visible
         self._context = context
         folder = pattern.parent
-        if not overwrite and self._existing():
-            raise OutputError(
-                f"{pattern}: such files exist already; allow overwriting or choose another folder"
-            )
-        if not folder.parent.is_dir():
-            raise OutputError(f"{pattern}: there is no folder {folder.parent}; make it first")
-        self._temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
+        place = folder if folder.exists() else folder.parent
+        self._temporary = place / f".{folder.name}.{secrets.token_hex(4)}.part"
         try:
             self._temporary.mkdir()
         except OSError as error:
-            raise OutputError(
-                f"{pattern}: cannot write in {folder.parent} ({error.strerror})"
-            ) from error
-
-    def _existing(self) -> bool:
-        try:
-            return bool(image_files(self._pattern))
-        except InputError:
-            return False
+            raise OutputError(f"{pattern}: cannot write in {place} ({error.strerror})") from error
 
     def put(self, picture: Any, pts: int, duration: int | None) -> None:
         """Writes an `av.VideoFrame` as the next image; times have no place in images."""
@@ -310,20 +311,32 @@ class ImageSink:
         picture.time_base = self._context.time_base
         picture.pict_type = 0
         data = b"".join(bytes(packet) for packet in self._context.encode(picture))
-        (self._temporary / (self._pattern.name % self._count)).write_bytes(data)
+        (self._temporary / _numbered(self._pattern, self._count)).write_bytes(data)
         self._count += 1
 
     def finish(self, overwrite: bool) -> None:
-        """Moves the images into place."""
+        """Moves the images into place; those of an older, longer sequence go."""
         folder = self._pattern.parent
         if not folder.exists():
             self._temporary.rename(folder)
             return
-        for file in sorted(self._temporary.iterdir()):
-            if not overwrite and (folder / file.name).exists():
+        files = sorted(self._temporary.iterdir())
+        for file in files:
+            if not overwrite and os.path.lexists(folder / file.name):
                 raise OutputError(f"{folder / file.name}: appeared while writing; not overwritten")
+        for file in files:
             file.replace(folder / file.name)
         self._temporary.rmdir()
+        for file in self._older():
+            file.unlink()
+
+    def _older(self) -> Iterator[Path]:
+        """Images beyond ours. Only names the pattern makes: 2024.png is none of %06d.png."""
+        prefix, _, suffix = _PATTERN.split(self._pattern.name, maxsplit=1)
+        for file in map(Path, images_at(self._pattern)):
+            number = int(file.name[len(prefix) : len(file.name) - len(suffix)])
+            if number >= self._count and file.name == _numbered(self._pattern, number):
+                yield file
 
     def abort(self) -> None:
         """Deletes what was written."""

@@ -53,7 +53,8 @@ class VideoInfo:
         rotation: degrees the stored pixels were turned clockwise to be upright (0, 90, 180, 270).
         color: colour description by FFmpeg's numbers: range, primaries, trc, space; 0 or 2 unknown.
         sample_aspect_ratio: width of a pixel by its height, upright.
-        bit_rate: bits a second of the video stream; None when unknown.
+        chroma_location: where subsampled chroma lies in the upright frame, as `FrameWarper` takes
+            it. PyAV does not tell a stream's own value: this is the codec's usual one, turned.
         hdr: HDR10's static metadata, as `hdr.hdr_of` describes it; empty without.
     """
 
@@ -69,7 +70,7 @@ class VideoInfo:
     rotation: int = 0
     color: dict[str, int] = field(default_factory=dict)
     sample_aspect_ratio: Fraction = Fraction(1)
-    bit_rate: int | None = None
+    chroma_location: str = "left"
     hdr: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 

@@ -10,8 +10,11 @@ import av
 from ..errors import InputError
 from .hdr import hdr_of
 from .info import VideoInfo
+from .planes import Orientation
 
-__all__ = ["check_file", "color_of", "describe", "main_video_stream", "reason"]
+__all__ = ["check_file", "chroma_location", "color_of", "describe", "main_video_stream", "reason"]
+
+_CENTRED_CHROMA = ("mjpeg", "mpeg1video", "theora", "vp3", "webp")
 
 
 def check_file(path: str) -> None:
@@ -72,9 +75,23 @@ def describe(path: str, container: Any, stream: Any, first: Any, uniform: Any) -
         rotation=uniform.orientation.clockwise,
         color=color_of(context, first),
         sample_aspect_ratio=1 / aspect if uniform.orientation.transpose else aspect,
-        bit_rate=context.bit_rate or container.bit_rate or None,
+        chroma_location=chroma_location(context.name, uniform.orientation),
         hdr=hdr_of(first),
     )
+
+
+def chroma_location(codec: str, orientation: Orientation) -> str:
+    """Where a codec's subsampled chroma usually lies, in the frame made upright.
+
+    Args:
+        codec: FFmpeg's name of the decoder.
+        orientation: how stored pixels are turned upright.
+    """
+    if codec in _CENTRED_CHROMA:
+        return "center"
+    if orientation.transpose:  # the left side becomes the top, then maybe mirrored
+        return "bottom" if orientation.flip_y else "top"
+    return "right" if orientation.flip_x else "left"
 
 
 def color_of(context: Any, first: Any) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """Reading video: files through PyAV, image folders, and arrays, as a stream of upright frames."""
 
+import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from typing import Any
@@ -230,7 +231,7 @@ class VideoReader(FrameReader):
             )
         self._uniform = Uniform(first)
         self.info = describe(self._path, self._container, self._stream, first, self._uniform)
-        self._first_pass = _chain(first, frames)
+        self._first_pass = itertools.chain([first], frames)
 
     def _packets(self) -> Iterator[Any]:
         """Packets of the stream, on past read errors, and the flush packet at the end."""
@@ -326,8 +327,3 @@ class VideoReader(FrameReader):
             if clock.missing:
                 self._warn(f"{self._path}: frame {index}: {clock.missing} frames missing before it")
             yield Frame(planes, pts, clock.seconds(pts), index, duration, owner)
-
-
-def _chain(first: Any, rest: Iterable[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,7 +11,7 @@ from av.error import FFmpegError
 
 from ..errors import OptionError, OutputError, SteadyviewError
 from .encoders import CONTAINERS, choose_encoder
-from .images import IMAGE_SUFFIXES, ImageSink, image_files, image_pattern
+from .images import IMAGE_SUFFIXES, ImageSink, image_files, image_pattern, images_at
 from .info import Frame, VideoInfo
 from .muxing import ContainerSink
 from .probe import reason
@@ -34,7 +34,8 @@ class VideoWriter:
             nothing is copied.
         codec: ``libx264`` (``h264``), ``libx265`` (``h265``), ``libsvtav1`` (``av1``), ``vp9``,
             ``ffv1``, ``prores``, a hardware encoder (``nvenc``, ``hevc_nvenc``, ``qsv``, ``amf``,
-            ``videotoolbox``) or ``auto``: the hardware's if one works here, else software.
+            ``videotoolbox``) or ``auto``: the hardware's if one works here, else software. None:
+            the container's usual one, AV1 for webm and H.264 for all others.
         crf: constant quality on the encoder's own scale, lower is better; None: looks like the
             source (18 for x264, 22 for x265, 28 for AV1). Without meaning for ffv1 and prores.
         encoder_preset: x264's names from ``ultrafast`` to ``placebo``; mapped for other encoders.
@@ -49,7 +50,8 @@ class VideoWriter:
 
     Raises:
         OutputError: the file cannot be written; the message says why.
-        OptionError: an option that is unknown or out of range.
+        OptionError: an option that is unknown or out of range, or a codec that the container
+            cannot hold.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class VideoWriter:
         info: VideoInfo,
         *,
         template: Any = None,
-        codec: str = "libx264",
+        codec: str | None = None,
         crf: float | None = None,
         encoder_preset: str = "veryfast",
         threads: int = 0,
@@ -74,7 +76,7 @@ class VideoWriter:
         pattern = image_pattern(path)
         try:
             if pattern is not None:
-                self._sink = ImageSink(pattern, info, overwrite)
+                self._sink = ImageSink(pattern, info)
                 self.encoder = self._sink.encoder
             else:
                 suffix = self.path.suffix.lower()
@@ -82,8 +84,7 @@ class VideoWriter:
                     codec, suffix, info, crf=crf, preset=encoder_preset, options=options or {}
                 )
                 self.encoder = choice.name
-                muxer, _ = CONTAINERS[suffix]
-                streams = _file_to_copy(template)
+                muxer, streams = CONTAINERS[suffix][0], _file_to_copy(template)
                 self._sink = ContainerSink(self.path, info, muxer, choice, streams, threads)
         except (FFmpegError, OSError) as error:
             self._fail(error)
@@ -170,28 +171,63 @@ def check_output(path: str | os.PathLike, *, source: Any = None, overwrite: bool
 
     Raises:
         OptionError: a suffix that says no container.
-        OutputError: it exists, is the source itself, or its folder does not exist.
+        OutputError: it exists, is the source itself, or its folder does not exist or is closed.
     """
-    text, output = os.fspath(path), Path(path)
-    if image_pattern(path) is not None:
-        suffix = output.suffix.lower()
-        if suffix and not output.is_dir() and suffix not in IMAGE_SUFFIXES and "%" in output.name:
-            raise OptionError(
-                f"{text}: images must end in {', '.join(IMAGE_SUFFIXES)}; got {suffix!r}"
-            )
+    pattern = image_pattern(path)
+    if pattern is not None:
+        _check_images(pattern, source, overwrite)
         return
+    text, output = os.fspath(path), Path(path)
     if output.suffix.lower() not in CONTAINERS:
         raise OptionError(
             f"{text}: output must end in {', '.join(CONTAINERS)}, or be a folder/ or pattern of "
             f"images (%05d.png); got {output.suffix or 'no suffix'!r}"
         )
-    same = False
-    if isinstance(source, str | os.PathLike):
-        with suppress(OSError):  # either may not exist
-            same = os.path.samefile(output, source)
-    if same:
+    if isinstance(source, str | os.PathLike) and _same_files([text], [os.fspath(source)]):
         raise OutputError(f"{text}: is the input itself; choose another output")
     if os.path.lexists(output) and not overwrite:
         raise OutputError(f"{text}: exists already; allow overwriting or choose another name")
-    if not output.parent.is_dir():
-        raise OutputError(f"{text}: there is no folder {output.parent}; make it first")
+    _check_folder(text, output.parent)
+
+
+def _check_images(pattern: Path, source: Any, overwrite: bool) -> None:
+    """`check_output` for a printf pattern."""
+    if pattern.suffix.lower() not in IMAGE_SUFFIXES:
+        raise OptionError(
+            f"{pattern}: images must end in {', '.join(IMAGE_SUFFIXES)}; got {pattern.suffix!r}"
+        )
+    existing = images_at(pattern)
+    inputs: Sequence[str] = ()
+    if existing and isinstance(source, str | os.PathLike):
+        inputs = image_files(source) or [os.fspath(source)]
+    if _same_files(existing, inputs):
+        raise OutputError(f"{pattern}: has files of the input itself; choose another folder")
+    if existing and not overwrite:
+        raise OutputError(
+            f"{pattern}: such files exist already; allow overwriting or choose another folder"
+        )
+    folder = pattern.parent
+    _check_folder(str(pattern), folder if folder.exists() else folder.parent)
+
+
+def _check_folder(output: str, folder: Path) -> None:
+    if not folder.is_dir():
+        raise OutputError(f"{output}: there is no folder {folder}; make it first")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(
+            f"{output}: cannot write in {folder} (Permission denied); choose another folder"
+        )
+
+
+def _same_files(files: Iterable[str], others: Iterable[str]) -> bool:
+    """Whether a file is in both, by whatever name."""
+
+    def numbers(names: Iterable[str]) -> set[tuple[int, int]]:
+        found = set()
+        for name in names:
+            with suppress(OSError):  # it may not exist
+                status = os.stat(name)
+                found.add((status.st_dev, status.st_ino))
+        return found
+
+    return not numbers(files).isdisjoint(numbers(others))
