@@ -153,9 +153,12 @@ bool PairEstimator::consensus(Model* model) {
   }
   const size_t count = sample_.size();
   if (count < 2) return false;
-  // x, y, flow x, flow y, weight of the sampled cells, one after another.
-  order_.resize(5 * count);
-  float *xs = order_.data(), *ys = xs + count, *us = ys + count, *vs = us + count, *ws = vs + count;
+  // x, y, flow x, flow y, weight of the sampled cells, one after another; cells of no weight fill
+  // them up to whole vectors.
+  const size_t filled = (count + 7) / 8 * 8;
+  order_.assign(5 * filled, 0.0F);
+  float *xs = order_.data(), *ys = xs + filled, *us = ys + filled;
+  float *vs = us + filled, *ws = vs + filled;
   const int columns = low_pass_.layout().columns;
   for (size_t i = 0; i < count; ++i) {
     const auto c = static_cast<size_t>(sample_[i]);
@@ -181,7 +184,7 @@ bool PairEstimator::consensus(Model* model) {
     const float da = (dx * du + dy * dv) / length, b = (dx * dv - dy * du) / length;
     const float tx = us[i] - da * xs[i] + b * ys[i], ty = vs[i] - b * xs[i] - da * ys[i];
     float lanes[8] = {};
-    for (size_t k = 0; k + 8 <= count; k += 8) {
+    for (size_t k = 0; k < filled; k += 8) {
       for (size_t l = 0; l < 8; ++l) {
         const float ex = da * xs[k + l] - b * ys[k + l] + tx - us[k + l];
         const float ey = b * xs[k + l] + da * ys[k + l] + ty - vs[k + l];
@@ -257,7 +260,10 @@ bool PairEstimator::fit_flow(Estimate* result) {
   for (int i = 0; i < iterations; ++i) {
     reweight(scale);
     right_side();
-    if (!low_pass_.solve_similarity(system_, &model)) return i > 0;
+    if (!low_pass_.solve_similarity(system_, &model)) {
+      if (i == 0) return false;
+      break;
+    }
     const int cutoff = std::min(grid, i - 1);
     if (cutoff >= 2) {
       low_pass_.evaluate(model, model_x_.data(), model_y_.data());
@@ -320,9 +326,10 @@ void PairEstimator::update_exposure(const AnalysisFrame& first) {
   if (!(n > 0)) return;
   const double spread = i2 * n - i1 * i1, level = 16 * kLevels;
   // A flat picture tells the offset only.
-  const double gain = (ei * n - e1 * i1) / (spread + n * n * level * level * 0.01);
+  const double wanted = (ei * n - e1 * i1) / (spread + n * n * level * level * 0.01);
+  const double gain = std::clamp(gain_ + wanted, 0.25, 4.0) - gain_;
   const double offset = (e1 - gain * i1) / n;
-  gain_ = std::clamp(gain_ + gain, 0.25, 4.0);
+  gain_ += gain;
   offset_ += offset;
   const float *ix = first.cell(kIIx), *iy = first.cell(kIIy);
   const float *gx = first.cell(kIx), *gy = first.cell(kIy);
@@ -394,13 +401,12 @@ Estimate PairEstimator::estimate(const AnalysisFrame& first, const AnalysisFrame
                                  int flow_factor) {
   Estimate result;
   const size_t cells = inlier_.size();
-  const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1}, still[4] = {1, 0, 0, 0};
-  std::copy(identity, identity + 9, result.homography);
-  std::copy(still, still + 4, result.similarity);
+  std::fill(inlier_.begin(), inlier_.end(), 0.0F);
   if (cells == 0) return result;
   if (first.equals(second)) {
     result.identical = result.solved = true;
     result.inliers = 1;
+    std::fill(inlier_.begin(), inlier_.end(), 1.0F);
     return result;
   }
   if (flow) {
@@ -409,15 +415,15 @@ Estimate PairEstimator::estimate(const AnalysisFrame& first, const AnalysisFrame
   } else {
     std::copy(first.texture().begin(), first.texture().end(), flow_weight_.begin());
     std::fill(inlier_.begin(), inlier_.end(), 1.0F);
-    result.solved = first.mean_texture() > 0;
+    result.solved = first.mean_texture() > 0 && options_.refine_iterations > 0;
   }
   gain_ = 1;
   offset_ = 0;
+  // Where too few pixels are seen in both frames to refine the flow's motion, none vouch for it.
   if (result.solved && options_.refine_iterations > 0) {
-    const Estimate before = result;
-    if (!refine(first, second, &result)) result = before;
+    result.solved = refine(first, second, &result);
   }
-  if (!result.solved) return result;
+  if (!result.solved) return {};
 
   // The similarity and the homography of the whole model, with the final weights.
   low_pass_.evaluate(result.model, model_x_.data(), model_y_.data());
@@ -428,15 +434,11 @@ Estimate PairEstimator::estimate(const AnalysisFrame& first, const AnalysisFrame
     system_.gy[c] = xy * model_x_[c] + yy * model_y_[c];
   }
   Model similarity;
-  if (!low_pass_.solve_similarity(system_, &similarity)) result.solved = false;
-  result.similarity[0] = 1 + similarity.da;
-  result.similarity[1] = similarity.b;
-  result.similarity[2] = similarity.tx;
-  result.similarity[3] = similarity.ty;
-  double homography[9];
-  if (low_pass_.solve_homography(system_, model_x_.data(), model_y_.data(), homography)) {
-    std::copy(homography, homography + 9, result.homography);
-  }
+  if (!low_pass_.solve_similarity(system_, &similarity)) return {};
+  const double a = 1 + similarity.da, b = similarity.b, tx = similarity.tx, ty = similarity.ty;
+  result.similarity = {a, b, tx, ty};
+  result.homography = {a, -b, tx, b, a, ty, 0, 0, 1};  // stays where a homography is undetermined
+  low_pass_.solve_homography(system_, model_x_.data(), model_y_.data(), result.homography.data());
   double follow = 0, texture = 0, weight = 0, error = 0;
   const float* absolute = sums_.data() + kAbsE * cells;
   const float* inside = sums_.data() + kInside * cells;

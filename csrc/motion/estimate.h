@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -58,14 +59,17 @@ struct EstimateOptions {
   double model_error = 0.2;  // px that the model is wrong by
 };
 
+// No motion unless solved.
 struct Estimate {
-  Model model;           // in analysis pixels
-  double similarity[4];  // a, b, tx, ty
-  double homography[9];
+  Model model;                                      // in analysis pixels
+  std::array<double, 4> similarity = {1, 0, 0, 0};  // a, b, tx, ty
+  std::array<double, 9> homography = {1, 0, 0, 0, 1, 0, 0, 0, 1};
   bool solved = false;
-  bool identical = false;  // the frames are equal, bit for bit
+  bool identical = false;  // the reduced 12-bit frames are equal, bit for bit
   double inliers = 0;      // share of the texture that follows the model
-  double residual = 0;     // mean absolute difference of the inliers after alignment, in [0, 1]
+  // Mean absolute difference of the inliers, in [0, 1], under the model and the exposure from which
+  // the last refinement step started; 0 without refinement.
+  double residual = 0;
 };
 
 // Global motion between two frames of one layout.

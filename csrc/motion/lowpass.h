@@ -56,7 +56,8 @@ class LowPass {
   bool solve_similarity(const CellSystem& system, Model* model);
   // The same for the first `cutoff` x `cutoff` coefficients; the ridge pulls them to zero.
   bool solve_coefficients(const CellSystem& system, int cutoff, double ridge, Model* model);
-  // The least-squares homography (row-major, (2, 2) is 1) of the flow at every second cell.
+  // The least-squares homography (row-major, (2, 2) is 1) of the flow at every second cell. False,
+  // and `homography` as it was, when it is undetermined.
   bool solve_homography(const CellSystem& system, const float* flow_x, const float* flow_y,
                         double* homography) const;
 

@@ -124,8 +124,8 @@ py::dict estimate(PairEstimator& self, const AnalysisFrame& first, const Analysi
     std::copy_n(result.model.coefficients[i].data(), grid * grid,
                 coefficients.mutable_data() + static_cast<int64_t>(i) * grid * grid);
   }
-  std::copy_n(result.similarity, 4, similarity.mutable_data());
-  std::copy_n(result.homography, 9, homography.mutable_data());
+  std::copy_n(result.similarity.data(), 4, similarity.mutable_data());
+  std::copy_n(result.homography.data(), 9, homography.mutable_data());
   const double parts[4] = {1 + result.model.da, result.model.b, result.model.tx, result.model.ty};
   std::copy_n(parts, 4, model.mutable_data());
   py::dict out;

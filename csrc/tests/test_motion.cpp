@@ -175,6 +175,62 @@ void test_known_motion(int width, int height, int factor, int depth, double tole
   EXPECT(same.identical && same.similarity[0] == 1 && same.similarity[2] == 0);
 }
 
+// One cell of a row of seven moves on its own: fewer than a vector of them, and all are heard.
+void test_few_cells() {
+  constexpr int kWidth = 7 * kCell;
+  const auto first = frame<uint8_t>(kWidth, kCell, 1, 1, 0, 0, 0);
+  const auto second = frame<uint8_t>(kWidth, kCell, 1, 1, 0, 1, 0);
+  for (int odd = 0; odd < 7; ++odd) {
+    std::vector<float> flow(2 * kWidth * kCell, 0);
+    for (int i = 0; i < kWidth * kCell; ++i) {
+      flow[static_cast<size_t>(2 * i)] = i % kWidth / kCell == odd ? -5 : 1;
+    }
+    PairEstimator estimator(layout_of(first, kWidth, kCell, 1, 1), {.refine_iterations = 0});
+    const Estimate found = estimator.estimate(first, second, flow.data(), kWidth, kCell, 1);
+    EXPECT(found.solved);
+    EXPECT_NEAR(found.similarity[0], 1, 0.02);
+    EXPECT_NEAR(found.similarity[2], 1, 0.1);
+    // A row of cells does not determine a homography.
+    EXPECT(found.homography[0] == found.similarity[0] &&
+           found.homography[1] == -found.similarity[1]);
+    EXPECT(found.homography[2] == found.similarity[2] &&
+           found.homography[5] == found.similarity[3]);
+  }
+}
+
+// What an estimator measured before leaves no trace.
+void test_no_memory() {
+  for (const int width : {16, 40, 56, 96}) {
+    for (const int height : {8, 16, 64}) {
+      const auto first = frame<uint8_t>(width, height, 1, 1, 0, 0, 0);
+      const auto second = frame<uint8_t>(width, height, 1, 1.01, 0.01, 1, 0.5);
+      const auto other = frame<uint8_t>(width, height, 1, 1, 0, 3, 1);
+      std::vector<float> flow(static_cast<size_t>(2 * width * height)), away(flow);
+      for (size_t i = 0; i < flow.size(); ++i) {
+        flow[i] = 3 * std::sin(static_cast<float>(i * i % 1009));
+        away[i] = 40 * std::cos(static_cast<float>(i * i % 1013));
+      }
+      const float* const fields[] = {nullptr, flow.data(), away.data()};
+      for (const int refinements : {0, 2}) {
+        const EstimateOptions options{.refine_iterations = refinements};
+        const Layout layout = layout_of(first, width, height, 1, 5);
+        for (const float* before : fields) {
+          for (const float* field : fields) {
+            PairEstimator fresh(layout, options), used(layout, options);
+            used.estimate(other, second, before, width, height, 1);
+            const Estimate a = fresh.estimate(first, second, field, width, height, 1);
+            const Estimate b = used.estimate(first, second, field, width, height, 1);
+            EXPECT(a.solved == b.solved && a.inliers == b.inliers && a.residual == b.residual);
+            EXPECT(a.similarity == b.similarity && a.homography == b.homography);
+            EXPECT(a.model.coefficients == b.model.coefficients);
+            EXPECT(fresh.weights() == used.weights());
+          }
+        }
+      }
+    }
+  }
+}
+
 // Any size, flow that leads out of the frame, and flow that is not a number.
 void test_extremes() {
   for (const int width : {1, 7, 8, 9, 16, 31, 64}) {
@@ -203,6 +259,8 @@ int main() {
   test_cholesky();
   test_flow_of_model();
   test_fit_recovers_model();
+  test_few_cells();
+  test_no_memory();
   test_known_motion<uint8_t>(160, 96, 1, 8, 0.03);
   test_known_motion<uint16_t>(160, 96, 1, 10, 0.03);
   test_known_motion<uint8_t>(331, 203, 2, 8, 0.06);

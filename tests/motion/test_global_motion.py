@@ -249,7 +249,10 @@ def test_black_frames_are_bridged_and_blank_video_is_still():
     assert np.isfinite(measure(noise).similarity).all()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 30), (16, 16), (33, 47), (400, 20), (20, 400)])
+@pytest.mark.parametrize(
+    "size",
+    [(1, 1), (2, 30), (16, 16), (33, 47), (400, 20), (20, 400), (480, 1), (4800, 5), (5, 4800)],
+)
 def test_odd_sizes_work(size):
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 256, size[::-1], np.uint8) for _ in range(3)]
@@ -276,3 +279,23 @@ def test_another_flow_estimator_is_used():
     motion = measure([look(texture(1), pose) for pose in poses], flow=Nothing())
     assert Nothing.calls == 2
     np.testing.assert_allclose(motion.similarity[:, 2], -0.2, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [
+        (lambda h, w: [[0.0, 0.0]], "list"),
+        (lambda h, w: np.zeros((2, h, w), np.float32), r"\(2, 180, 320\)"),
+        (lambda h, w: np.zeros((h // 2, w, 2), np.float32), r"\(90, 320, 2\)"),
+        (lambda h, w: np.zeros((h, w, 2), np.int32), ".* of int32"),
+        (lambda h, w: np.full((h, w, 2), np.nan, np.float32), "115200 others"),
+    ],
+)
+def test_wrong_flow_is_named(wrong, got):
+    class Faulty:
+        def flow(self, previous_luma, luma):
+            return wrong(*luma.shape)
+
+    frames = [look(texture(1), pose) for pose in shaky(2)]
+    with pytest.raises(ValueError, match=rf"Faulty\.flow must return .*\(180, 320, 2\).*got {got}"):
+        measure(frames, flow=Faulty())

@@ -48,7 +48,8 @@ class GlobalMotion:
             point (x, y) of frame t; u is the vertical frequency. It holds the whole motion, the
             similarity part included.
         confidence: `(N-1,)` in [0, 1]; 0 where the motion prior was held instead of a measurement.
-        residual: `(N-1,)` mean absolute photometric difference after alignment, in [0, 1].
+        residual: `(N-1,)` mean absolute photometric difference of what follows the motion, in
+            [0, 1], before the last refinement step.
         shots: index of the first frame of every shot; starts with 0. The transition into a shot's
             first frame is the identity with confidence 0.
     """
@@ -142,12 +143,12 @@ class MotionEstimator:
         self._flow = flow if flow is not None else DisFlow()
         self._depth = depth
         self._deepest = 10  # bits, of 16-bit samples so far
-        self._factor = max(1, -(-max(width, height) // ANALYSIS_SIDE))
+        # Every block has all its pixels, also in a frame that is only a few pixels high.
+        self._factor = min(-(-max(width, height) // ANALYSIS_SIDE), width, height)
         reduced = (width // self._factor, height // self._factor)
-        self._flow_factor = max(1, -(-max(reduced) // FLOW_SIDE))
+        self._flow_factor = min(-(-max(reduced) // FLOW_SIDE), *reduced)
         self._pair = _core.PairEstimator(
-            reduced[0] or 1,
-            reduced[1] or 1,
+            *reduced,
             width / self._factor,
             height / self._factor,
             grid,
@@ -166,7 +167,8 @@ class MotionEstimator:
             time: seconds, later than the frame before.
 
         Raises:
-            ValueError: a frame of another size or type, or a time that does not increase.
+            ValueError: a frame of another size or type, a time that does not increase, or the flow
+                estimator returned something other than finite flow of the frames it was given.
         """
         width, height = self.frame_size
         if luma.shape != (height, width) or luma.dtype not in (np.uint8, np.uint16):
@@ -237,6 +239,8 @@ class MotionEstimator:
 
     def _measure(self, first: _Reference, second: _Reference) -> _Transition:
         flow = self._flow.flow(first.small, second.small)
+        if flow is not None and not isinstance(self._flow, DisFlow):
+            _check_flow(flow, first.small.shape, type(self._flow).__name__)
         found = self._pair.estimate(first.frame, second.frame, flow, self._flow_factor)
         confidence = measured_confidence(found, min(first.frame.texture, second.frame.texture))
         link = Link.ALIGNED
@@ -297,6 +301,16 @@ class MotionEstimator:
                 Link.ALIGNED,
             )
         self._anchor = None
+
+
+def _check_flow(flow: np.ndarray, shape: tuple[int, ...], name: str) -> None:
+    wanted = f"{name}.flow must return None or {(*shape, 2)} of finite float32"
+    if not isinstance(flow, np.ndarray):
+        raise ValueError(f"{wanted}, got {type(flow).__name__}")
+    if flow.shape != (*shape, 2) or not np.issubdtype(flow.dtype, np.floating):
+        raise ValueError(f"{wanted}, got {flow.shape} of {flow.dtype}")
+    if not np.isfinite(flow).all():
+        raise ValueError(f"{wanted}, got {np.count_nonzero(~np.isfinite(flow))} others")
 
 
 def _scaled_options(side: int) -> dict[str, float]:
