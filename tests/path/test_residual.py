@@ -91,6 +91,18 @@ def test_deviation_matches_its_definition():
     np.testing.assert_allclose(got, expected, atol=1e-12)
 
 
+def test_a_burst_of_frames_does_not_lengthen_the_window(monkeypatch):
+    monkeypatch.setattr(stage2, "LONGEST", 6)
+    motion = make_motion(40)
+    motion.times[10:30] = motion.times[10] + 1e-4 * np.arange(20)
+    motion.times[30:] = motion.times[29] + np.arange(1, 11) / 30
+    summed = np.concatenate([np.zeros((1, 2, 5, 5)), np.cumsum(motion.coefficients, axis=0)])
+    given = motion.times, motion.residual, 0.4
+    got = stage2._deviation(motion.coefficients, *given)
+    expected = deviations(summed, *given, stage2.PHOTOMETRIC, longest=6)
+    np.testing.assert_allclose(got, expected, atol=1e-12)
+
+
 def test_similarity_motion_is_left_alone():
     motion = make_motion(30, wobble=0.0)
     smoothed = smooth_residual(motion, make_path(30))
@@ -142,6 +154,31 @@ def test_displaced_border_stays_inside(seed, margin):
         inside = np.minimum(points, np.array(SIZE) - points).min()
         # Where the similarity itself is nearer to the border, nothing may be added.
         assert inside >= min(margin, np.minimum(plain, np.array(SIZE) - plain).min()) - 1e-9
+
+
+@pytest.mark.parametrize("grid", [3, 5])
+def test_extreme_displacement_neither_folds_nor_leaves_the_source(grid):
+    path = make_path(24)
+    displacement = 30 * np.random.default_rng(grid).normal(size=(24, 2, grid, grid))
+    # Nothing at the border, and far out of the source inside.
+    hill = np.zeros(grid)
+    hill[[0, 2]] = 0.5, -0.5  # sin^2
+    displacement[:12] = np.multiply.outer(
+        np.linspace(20, 400, 24).reshape(12, 2), np.outer(hill, hill)
+    )
+    gain = stage2._largest_gain(displacement, path, 0.0)
+    assert (gain > 0).all()
+    x, y = np.meshgrid(np.linspace(0, SIZE[0], 161), np.linspace(0, SIZE[1], 91))
+    points = np.stack([x.ravel(), y.ravel()], 1)
+    for t in range(24):
+        a, b, *shift = path.source_from_output[t]
+        seen = (points - np.array(SIZE) / 2) @ np.array([[a, b], [-b, a]]) + shift
+        seen += np.array(SIZE) / 2 + gain[t] * lowpass_flow(displacement[t], SIZE, points)
+        assert (seen >= 0).all()
+        assert (seen <= SIZE).all()
+        across = np.diff(seen.reshape(91, 161, 2), axis=1)[:-1]
+        down = np.diff(seen.reshape(91, 161, 2), axis=0)[:, :-1]
+        assert (across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0] > 0).all()
 
 
 def test_no_room_means_no_displacement():

@@ -20,14 +20,15 @@ def flow_at(coefficients, size, x, y):
     return np.array(flow)
 
 
-def deviations(summed, times, residual, window, photometric):
+def deviations(summed, times, residual, window, photometric, longest=math.inf):
     """Sum of residual motion less its weighted mean: the paper's weights, and 1 at the centre."""
     count = len(times)
     result = np.zeros_like(summed)
     for t in range(count):
         k = 0
         while (
-            t - k - 1 >= 0
+            k < longest
+            and t - k - 1 >= 0
             and t + k + 1 < count
             and times[t] - times[t - k - 1] <= window
             and times[t + k + 1] - times[t] <= window

@@ -18,6 +18,10 @@ PHOTOMETRIC = 0.1
 #: Seconds of steady residual motion that the fit of a frame is wrong by: a quarter of a frame's at
 #: 30 frames a second. Chosen on a motorway drive, where there is nothing but parallax to smooth.
 PARALLAX_ERROR = 0.25 / 30
+#: Frames of the window on either side, at most: the whole of `WINDOW` up to 295 frames a second.
+LONGEST = 128
+#: The displacement's Jacobian, at most, in parts of the similarity's scale; below 1 nothing folds.
+STRETCH = 0.5
 #: Points a direction at which fields are moved from source to output coordinates.
 SAMPLES = 16
 #: Intervals of a side of the border at whose ends the displaced frame is checked, and frames that
@@ -38,14 +42,16 @@ def smooth_residual(
 
     The residual motion of consecutive output frames (what the low-pass motion has beyond its
     similarity) is summed along the video, averaged over a window with Gaussian times photometric
-    weights, and each output frame is displaced to the average. The sums make the cost of a frame a
-    few small vectors: no flow is estimated again. Where the displaced border would leave the
-    source, the displacement is scaled down, smoothly in time.
+    weights, and each output frame is displaced to the average. No flow is estimated again: a frame
+    costs as many sums of 2 K^2 numbers as its window has frames, at most `2 LONGEST`. Where the
+    displaced border would leave the source, or the map could fold, the displacement is scaled down,
+    smoothly in time. The map stays one-to-one, so that what the border encloses stays inside too.
 
     Args:
         motion: measured motion of the source.
         path: similarity path of the same frames.
-        window: half width of the window in seconds; it shrinks symmetrically at a shot's ends.
+        window: half width of the window in seconds; it shrinks symmetrically at a shot's ends, and
+            to `LONGEST` frames where they follow closely.
         margin: pixels by which the displaced border must stay inside the source.
         amount: share of the displacement that is applied, in [0, 1].
 
@@ -154,7 +160,7 @@ def _deviation(
     )  # the frame itself; without it a tenth of a fast shake comes back negated
     ahead = np.searchsorted(times, times + window, side="right") - 1 - np.arange(count)
     behind = np.arange(count) - np.searchsorted(times, times - window, side="left")
-    half = np.minimum(ahead, behind)  # frames; symmetric, and shrinking at the ends
+    half = np.minimum(np.minimum(ahead, behind), LONGEST)  # frames; shrinking at the ends
     # Photometric difference of two frames, at most: the sum along the chain.
     drift = np.concatenate([[0.0], np.cumsum(residual)])
     for k in range(1, int(half.max(initial=0)) + 1):
@@ -200,14 +206,32 @@ def _to_source(displacement: np.ndarray, source_from_output: np.ndarray) -> np.n
 
 
 def _largest_gain(displacement: np.ndarray, path: CameraPath, margin: float) -> np.ndarray:
-    """Largest gain in [0, 1] at which each frame's whole border stays inside the source."""
+    """Largest gain in [0, 1] at which each frame's whole picture stays inside the source.
+
+    The border does, and the map from output to source is one-to-one: then the picture is what its
+    border encloses.
+    """
     chunks = [
         _chunk_gain(
             displacement[i : i + CHUNK], path.source_from_output[i : i + CHUNK], path, margin
         )
         for i in range(0, len(displacement), CHUNK)
     ]
-    return np.concatenate(chunks)
+    return np.minimum(np.concatenate(chunks), _unfolded_gain(displacement, path))
+
+
+def _unfolded_gain(displacement: np.ndarray, path: CameraPath) -> np.ndarray:
+    """Largest gain at which the Jacobian of a displacement stays below `STRETCH` of the scale.
+
+    The gradient of cos(pi u y / h) cos(pi v x / w) is nowhere longer than pi max(u / h, v / w). A
+    similarity of scale s takes two points to s times their distance, and a displacement moves
+    them together by less than that: they stay apart.
+    """
+    width, height = path.frame_size
+    order = np.arange(displacement.shape[-1])
+    steepest = np.pi * np.maximum.outer(order / height, order / width)
+    bound = (np.hypot(displacement[:, 0], displacement[:, 1]) * steepest).sum(axis=(1, 2))
+    return _part(STRETCH * np.hypot(*path.source_from_output[:, :2].T), bound)
 
 
 def _chunk_gain(
