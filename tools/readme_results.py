@@ -54,9 +54,15 @@ def quality(facts: Facts) -> list[str]:
             columns = ["shake_removed_db", "kept_mean", "sharpness_kept", "wobble_result_px"]
             removed, kept, detail, wobble = (mean(group, column) for column in columns)
             rows.append(
-                [name, f"{removed:.1f} dB", f"{kept:.3f}", f"{detail:.2f}", f"{wobble:.3f} px"]
-                + [f"{wobble - mean(group, 'wobble_source_px'):+.3f} px"]
-                + [str(sum(row["border_pixels"] for row in group))]
+                [
+                    name,
+                    f"{removed:.1f} dB",
+                    f"{kept:.3f}",
+                    f"{detail:.2f}",
+                    f"{wobble:.3f} px",
+                    f"{wobble - mean(group, 'wobble_source_px'):+.3f} px",
+                    str(sum(row["border_pixels"] for row in group)),
+                ]
             )
     wins = "; ".join(
         f"{value['won']} of {value['clips']} clips against {NAMES[peer]}, "
