@@ -33,7 +33,8 @@ class StabilizeOptions:
         norm: "l2", or "l1" for Grundmann's paths of constant, linear and parabolic pieces.
         interpolation: "bilinear", "bicubic" or "lanczos3".
         residual: smooth what a similarity cannot (rolling shutter, parallax) as well.
-        codec: encoder by name, such as "libx264", "libx265", "libsvtav1", "ffv1", "prores".
+        codec: encoder by name, such as "libx264", "libx265", "libsvtav1", "ffv1", "prores"; None
+            is the container's default: libx264, or AV1 in webm.
         crf: quality of the encoder, lower is better; None looks like the source: 18 for x264, 22
             for x265, 28 for AV1.
         encoder_preset: speed preset of the encoder.
@@ -48,7 +49,7 @@ class StabilizeOptions:
     norm: str = "l2"
     interpolation: str = "bicubic"
     residual: bool = True
-    codec: str = "libx264"
+    codec: str | None = None
     crf: float | None = None
     encoder_preset: str = "veryfast"
     threads: int = 0
