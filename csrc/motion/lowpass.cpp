@@ -28,11 +28,9 @@ void polynomial_table(int positions, double length, double unit, float* table) {
   }
 }
 
-// Ridge of a coefficient: a rolling shutter bends the field from row to row, and strongly; fast
-// change along the rows is more likely an object.
-double stiffness(int u, int v) { return 1 + u * u + 2 * v * v * v * v; }
-
 }  // namespace
+
+double stiffness(int u, int v) { return 1 + u * u + 0.25 * v * v * v * v; }
 
 bool solve_cholesky(double* matrix, double* vector, int n) {
   for (int j = 0; j < n; ++j) {
@@ -226,12 +224,12 @@ bool LowPass::solve_coefficients(const CellSystem& system, int cutoff, double ri
     const int u = (i % size) / k, v = i % k;
     matrix[static_cast<size_t>(i) * unknowns + i] += ridge * total * stiffness(u, v);
   }
-  // The ridge acts on the coefficients, not on the step.
+  // The ridge acts on the coefficients, not on the step: solved again, they stay.
   for (int i = 0; i < 2 * size; ++i) {
     const int u = (i % size) / k, v = i % k;
     const auto& now = model->coefficients[static_cast<size_t>(i / size)];
     step[static_cast<size_t>(i)] -=
-        ridge * total * (1 + u * u + v * v) * now[static_cast<size_t>(u * layout_.grid + v)];
+        ridge * total * stiffness(u, v) * now[static_cast<size_t>(u * layout_.grid + v)];
   }
   if (system.isotropic) {
     std::vector<double> copy = matrix;

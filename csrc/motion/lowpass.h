@@ -79,6 +79,10 @@ class LowPass {
   std::vector<float> pixel_rows_, pixel_columns_, scratch_;
 };
 
+// Ridge of a coefficient: a rolling shutter bends the field from row to row, and strongly; fast
+// change along the rows is more likely an object.
+double stiffness(int u, int v);
+
 // Solves A x = b for a symmetric positive definite n x n matrix in place; false when it is not.
 bool solve_cholesky(double* matrix, double* vector, int n);
 

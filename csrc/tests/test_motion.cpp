@@ -1,4 +1,5 @@
 // The motion room against plain sums in double precision, and against motions that are known.
+#include <array>
 #include <cmath>
 #include <numbers>
 #include <vector>
@@ -145,6 +146,73 @@ void test_fit_recovers_model() {
   EXPECT_NEAR(model.ty, moved.ty, 1e-5);
 }
 
+// From whatever start, and when repeated, the fit is the ridge solution of the dense equations.
+void test_ridge() {
+  constexpr int kGrid = 4, kSize = kGrid * kGrid;
+  constexpr double kRidge = 1e-3;
+  const Layout layout{.width = 160,
+                      .height = 96,
+                      .columns = 20,
+                      .rows = 12,
+                      .frame_width = 160,
+                      .frame_height = 96,
+                      .grid = kGrid};
+  LowPass low_pass(layout);
+  const size_t cells = static_cast<size_t>(low_pass.cells());
+  CellSystem system(cells);
+  system.isotropic = true;
+  std::array<std::vector<double>, 2> matrix, right;
+  matrix.fill(std::vector<double>(kSize * kSize));
+  right.fill(std::vector<double>(kSize));
+  std::vector<float> x(cells), y(cells), now_x(cells), now_y(cells);
+  double total = 0;
+  for (int row = 0; row < layout.rows; ++row) {
+    for (int column = 0; column < layout.columns; ++column) {
+      const size_t c = static_cast<size_t>(row * layout.columns + column);
+      const float w = 0.5F + 0.4F * std::sin(static_cast<float>(3 * c));
+      system.xx[c] = w;
+      x[c] = std::sin(static_cast<float>(c * c % 97));
+      y[c] = std::cos(static_cast<float>(c * c % 89));
+      total += 2 * w;
+      double basis[kSize];
+      for (int i = 0; i < kSize; ++i) {
+        basis[i] =
+            std::cos(std::numbers::pi * (i / kGrid) * (row + 0.5) * kCell / layout.frame_height) *
+            std::cos(std::numbers::pi * (i % kGrid) * (column + 0.5) * kCell / layout.frame_width);
+      }
+      for (size_t i = 0; i < kSize; ++i) {
+        right[0][i] += w * basis[i] * x[c];
+        right[1][i] += w * basis[i] * y[c];
+        for (size_t j = 0; j < kSize; ++j) {
+          for (auto& m : matrix) m[i * kSize + j] += w * basis[i] * basis[j];
+        }
+      }
+    }
+  }
+  for (size_t component = 0; component < 2; ++component) {
+    for (int i = 0; i < kSize; ++i) {
+      matrix[component][static_cast<size_t>(i * kSize + i)] +=
+          kRidge * total * stiffness(i / kGrid, i % kGrid);
+    }
+    EXPECT(solve_cholesky(matrix[component].data(), right[component].data(), kSize));
+  }
+  Model model{};
+  for (size_t i = 0; i < kSize; ++i) model.coefficients[0][i] = model.coefficients[1][i] = 1;
+  for (int pass = 0; pass < 3; ++pass) {
+    low_pass.evaluate(model, now_x.data(), now_y.data());
+    for (size_t c = 0; c < cells; ++c) {
+      system.gx[c] = system.xx[c] * (x[c] - now_x[c]);
+      system.gy[c] = system.xx[c] * (y[c] - now_y[c]);
+    }
+    EXPECT(low_pass.solve_coefficients(system, kGrid, kRidge, &model));
+    for (size_t component = 0; component < 2; ++component) {
+      for (size_t i = 0; i < kSize; ++i) {
+        EXPECT_NEAR(model.coefficients[component][i], right[component][i], 1e-5);
+      }
+    }
+  }
+}
+
 void test_cholesky() {
   double matrix[9] = {4, 0, 0, 2, 5, 0, 1, 3, 6};  // the lower triangle is read
   double vector[3] = {11, 21, 25};                 // solution 1, 2, 3
@@ -259,6 +327,7 @@ int main() {
   test_cholesky();
   test_flow_of_model();
   test_fit_recovers_model();
+  test_ridge();
   test_few_cells();
   test_no_memory();
   test_known_motion<uint8_t>(160, 96, 1, 8, 0.03);
