@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
-BUILD_TOOLS := scikit-build-core pybind11 cmeel-eigen ninja "cmake>=3.26"
+BUILD_TOOLS := scikit-build-core pybind11 ninja "cmake>=3.26"
 EXAMPLE := examples/handheld.mp4
 
 .PHONY: demo test install check format bench cpp-test clean

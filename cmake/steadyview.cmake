@@ -21,8 +21,8 @@ function(steadyview_add_isa_variants target source)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     list(APPEND variants avx2 avx512)
   endif()
-  set(flags_avx2 -mavx2 -mfma -mbmi2 -mf16c)
-  set(flags_avx512 -mavx2 -mfma -mbmi2 -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl
+  set(flags_avx2 -mavx2 -mfma -mbmi2)
+  set(flags_avx512 -mavx2 -mfma -mbmi2 -mavx512f -mavx512bw -mavx512dq -mavx512vl
       -mprefer-vector-width=512)
   foreach(isa ${variants})
     set(object ${stem}_${isa})
@@ -30,9 +30,6 @@ function(steadyview_add_isa_variants target source)
     steadyview_defaults(${object})
     target_compile_definitions(${object} PRIVATE STEADYVIEW_ISA=${isa})
     target_compile_options(${object} PRIVATE ${flags_${isa}})
-    if(TARGET steadyview_eigen)
-      target_link_libraries(${object} PRIVATE steadyview_eigen)
-    endif()
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${object}>)
   endforeach()
 endfunction()
@@ -69,20 +66,6 @@ function(steadyview_ask_python code answer)
   endif()
   set(${answer} "${output}" PARENT_SCOPE)
 endfunction()
-
-# Eigen from PyPI's cmeel-eigen, else from the system.
-macro(steadyview_find_eigen)
-  steadyview_ask_python(
-    "import importlib.util as u, pathlib; print(pathlib.Path(u.find_spec('cmeel').origin).parents[1] / 'cmeel.prefix' / 'include' / 'eigen3')"
-    steadyview_cmeel_eigen)
-  find_path(STEADYVIEW_EIGEN_DIR Eigen/Dense
-            HINTS "${steadyview_cmeel_eigen}" /usr/include/eigen3 /usr/local/include/eigen3)
-  if(NOT STEADYVIEW_EIGEN_DIR)
-    message(FATAL_ERROR "Eigen headers not found: pip install cmeel-eigen")
-  endif()
-  add_library(steadyview_eigen INTERFACE)
-  target_include_directories(steadyview_eigen SYSTEM INTERFACE ${STEADYVIEW_EIGEN_DIR})
-endmacro()
 
 # The CUDA twins need nvcc and its static runtime, never a CUDA build of torch.
 macro(steadyview_find_cuda)
