@@ -8,6 +8,7 @@
 #include <exception>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -53,7 +54,8 @@ class Pool {
     } else {
       {
         std::lock_guard lock(mutex_);
-        while (static_cast<int>(threads_) < helpers) start_thread();
+        while (threads_ < helpers && start_thread()) {
+        }
         loop_ = &loop;
         wanted_ = helpers;
         ++generation_;
@@ -79,25 +81,34 @@ class Pool {
         once, [] { pthread_atfork(nullptr, nullptr, [] { Pool::get().reset_after_fork(); }); });
   }
 
-  void start_thread() {
+  // False when the system has no more threads to give: the loop does with those there are.
+  bool start_thread() {
+    try {
+      std::thread([this] { serve(); }).detach();
+    } catch (const std::system_error&) {
+      return false;
+    }
     ++threads_;
-    std::thread([this] {
-      inside_ = true;
-      uint64_t seen = 0;
-      std::unique_lock lock(mutex_);
-      for (;;) {
-        wake_.wait(lock, [&] { return generation_ != seen; });
-        seen = generation_;
-        if (!loop_ || wanted_ == 0) continue;
-        --wanted_;
-        ++active_;
-        Loop* loop = loop_;
-        lock.unlock();
-        loop->work();
-        lock.lock();
-        if (--active_ == 0) done_.notify_one();
-      }
-    }).detach();
+    return true;
+  }
+
+  // What a thread of the pool does for ever.
+  void serve() {
+    inside_ = true;
+    uint64_t seen = 0;
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      wake_.wait(lock, [&] { return generation_ != seen; });
+      seen = generation_;
+      if (!loop_ || wanted_ == 0) continue;
+      --wanted_;
+      ++active_;
+      Loop* loop = loop_;
+      lock.unlock();
+      loop->work();
+      lock.lock();
+      if (--active_ == 0) done_.notify_one();
+    }
   }
 
   std::mutex owner_;  // held by the caller whose loop the threads work on

@@ -13,7 +13,7 @@ int num_threads();
 // The chunks do not depend on the number of threads, so results do not either. The caller works
 // too. When the pool is busy with another caller's loop (or the call is nested), the caller runs
 // all its chunks alone: stages of a pipeline then share the processors without waiting for each
-// other. An exception from body is rethrown in the caller.
+// other; likewise when no thread can be started. An exception from body is rethrown in the caller.
 void parallel_for(int64_t begin, int64_t end, int64_t grain,
                   const std::function<void(int64_t, int64_t)>& body);
 
