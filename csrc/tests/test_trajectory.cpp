@@ -104,6 +104,70 @@ void test_refuses_what_is_no_problem() {
   EXPECT(solve(chain.qp, {}, chain.x.data()).status == ChainQpStatus::solved);
 }
 
+// Concave and unbounded: the iterates run off to infinity, and the best finite one is returned.
+void test_iterates_that_break_down() {
+  Values hessian(6, -1e100), gradient(6, 1), x(6, 0), multipliers(6, 0);
+  const Values matrix(6, 1), lower(6, -1e300), upper(6, std::numeric_limits<double>::infinity());
+  ChainQp qp;
+  qp.frames = 6;
+  qp.size = qp.rows = 1;
+  qp.hessian = hessian.data();
+  qp.gradient = gradient.data();
+  qp.matrix = matrix.data();
+  qp.lower = lower.data();
+  qp.upper = upper.data();
+  const ChainQpResult result = solve(qp, {}, x.data(), multipliers.data());
+  EXPECT(result.status == ChainQpStatus::stalled);
+  EXPECT(std::isfinite(result.dual + result.objective));
+  for (double v : x) EXPECT(std::isfinite(v));
+  for (double v : multipliers) EXPECT(std::isfinite(v));
+}
+
+// A start that is no number: the frame it is in looks at the centre, inside the margin.
+void test_path_that_is_not_finite() {
+  const Values motion{1, 0, 5, 0, 1, 0, -5, 0, 1, 0, 5, 0, 1, 0, -5, 0}, times{0, 1, 2, 3, 4};
+  for (double bad : {NAN, INFINITY, -INFINITY})
+    for (size_t at = 0; at < 4; ++at) {
+      Values path;
+      for (int t = 0; t < 5; ++t) path.insert(path.end(), {0.85, 0, 0, 0});
+      path[8 + at] = bad;
+      CameraPathProblem problem;
+      problem.frames = 5;
+      problem.motion = motion.data();
+      problem.times = times.data();
+      problem.width = 640;
+      problem.height = 360;
+      problem.margin = 9;
+      problem.weight[2] = 0.4;
+      const CameraPathResult result = solve_camera_path(problem, {}, path.data(), true);
+      EXPECT(result.status == ChainQpStatus::invalid);
+      EXPECT(result.violation == 0);
+      EXPECT(path[8] >= 0.8 && path[8] <= 0.95);
+      EXPECT(path[9] == 0 && path[10] == 0 && path[11] == 0);
+    }
+}
+
+void test_margin_without_room() {
+  const Values motion{1, 0, 5, 0}, times{0, 1};
+  Values path(8);
+  CameraPathProblem problem;
+  problem.frames = 2;
+  problem.motion = motion.data();
+  problem.times = times.data();
+  problem.width = 640;
+  problem.height = 360;
+  problem.margin = 46;  // 0.8 leaves 36
+  problem.weight[0] = 1;
+  CameraPathResult result = solve_camera_path(problem, {}, path.data());
+  EXPECT(result.status == ChainQpStatus::invalid);
+  EXPECT_NEAR(result.violation, 10, 1e-9);
+  EXPECT(path == (Values{0.8, 0, 0, 0, 0.8, 0, 0, 0}));
+  problem.margin = 36;
+  result = solve_camera_path(problem, {}, path.data());
+  EXPECT(result.status == ChainQpStatus::solved);
+  EXPECT(result.violation <= 1e-9);
+}
+
 void test_camera_path(bool l1, int64_t frames) {
   std::mt19937 random(3);
   std::normal_distribution<double> normal;
@@ -146,6 +210,9 @@ void test_camera_path(bool l1, int64_t frames) {
 int main() {
   test_all_sizes();
   test_refuses_what_is_no_problem();
+  test_iterates_that_break_down();
+  test_path_that_is_not_finite();
+  test_margin_without_room();
   for (int64_t frames : {1, 2, 3, 4, 5, 60})
     for (bool l1 : {false, true}) test_camera_path(l1, frames);
   return test::report();

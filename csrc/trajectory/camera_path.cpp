@@ -11,6 +11,7 @@ namespace {
 
 using Complex = std::complex<double>;
 constexpr int rows = 9;
+constexpr double shortest_step = 0.25;  // of the median one
 
 // A difference of the composed path over the frames first..first+order:
 // sum_j e[j] u_{first+j} + (0, offset), where u is a pair of complex numbers (r alpha, tau).
@@ -47,6 +48,7 @@ class Builder {
       if (problem.weight[order - 1] > 0) reach_ = order;
       differences_[order - 1].reserve(static_cast<size_t>(std::max<int64_t>(frames_ - order, 0)));
     }
+    time_steps();
     differences();
   }
 
@@ -117,7 +119,21 @@ class Builder {
   }
 
  private:
-  double step(int64_t t) const { return problem_.times[t + 1] - problem_.times[t]; }
+  double step(int64_t t) const { return steps_[size_t(t)]; }
+
+  // The intervals; one far below the median counts as that: the cost's coefficients grow as
+  // step^-6.
+  void time_steps() {
+    for (int64_t t = 0; t + 1 < frames_; ++t)
+      steps_.push_back(problem_.times[t + 1] - problem_.times[t]);
+    if (steps_.empty()) return;
+    std::vector<double> sorted(steps_);
+    const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+    std::nth_element(sorted.begin(), middle, sorted.end());
+    median_step_ = *middle;
+    for (double& step : steps_)
+      if (step < shortest_step * median_step_) step = median_step_;
+  }
 
   // The time a frame stands for.
   double frame_time(int64_t t) const {
@@ -155,8 +171,7 @@ class Builder {
 
   // Brings the largest coefficients of the cost near 1: a time constant of seconds makes them 1e9.
   double cost_unit() const {
-    const double duration = problem_.times[frames_ - 1] - problem_.times[0];
-    const double dt = frames_ > 1 ? duration / static_cast<double>(frames_ - 1) : 1;
+    const double dt = median_step_;
     double largest = std::max(problem_.hold, problem_.zoom);
     double power = 1;
     for (int order = 1; order <= reach_; ++order) {
@@ -239,6 +254,8 @@ class Builder {
   double radius_;   // px
   double largest_;  // a of the largest centred window
   int reach_ = 0;
+  std::vector<double> steps_;  // s
+  double median_step_ = 1;     // s
   std::vector<Difference> differences_[3];
   std::vector<double> hessian_, gradient_, lower_, upper_;
   std::vector<double> term_matrix_, term_offset_, term_weight_;
@@ -246,7 +263,9 @@ class Builder {
 };
 
 // How far the output's corners leave the source (less the margin), and a the limit, in px.
+// Infinite for a row that is not finite: max() drops a NaN.
 double violation(const CameraPathProblem& problem, const double* b) {
+  if (!std::isfinite(b[0] + b[1] + b[2] + b[3])) return std::numeric_limits<double>::infinity();
   const double half_w = 0.5 * problem.width, half_h = 0.5 * problem.height;
   const double x = half_w * std::abs(b[0]) + half_h * std::abs(b[1]) + std::abs(b[2]);
   const double y = half_h * std::abs(b[0]) + half_w * std::abs(b[1]) + std::abs(b[3]);
@@ -260,12 +279,13 @@ double make_feasible(const CameraPathProblem& problem, double largest, double* b
   if (outside <= 0) return 0;
   const double centre[4] = {0.5 * (problem.crop_limit + largest), 0, 0, 0};
   const double room = -violation(problem, centre);
-  for (int attempt = 0; attempt < 4 && outside > 0 && room > 0; ++attempt) {
+  for (int attempt = 0; attempt < 4 && std::isfinite(outside) && outside > 0 && room > 0;
+       ++attempt) {
     const double keep = std::max(0.0, 1 - (outside / (outside + room)) * (1 + 1e-12) - 1e-16);
     for (int i = 0; i < 4; ++i) b[i] = centre[i] + keep * (b[i] - centre[i]);
     outside = violation(problem, b);
   }
-  if (!(outside <= 0)) {  // also when b is not a number
+  if (outside > 0) {
     std::copy(centre, centre + 4, b);
     outside = violation(problem, b);
   }
@@ -287,6 +307,8 @@ CameraPathResult solve_camera_path(const CameraPathProblem& problem, const Chain
       const double still[4] = {a, 0, 0, 0};
       std::copy(still, still + 4, path + t * 4);
     }
+    result.violation = std::max(0.0, violation(problem, path));
+    if (result.violation > 1e-9) result.status = ChainQpStatus::invalid;  // no room for the margin
     return result;
   }
   const ChainQp qp = builder.build();

@@ -23,6 +23,9 @@ namespace steadyview {
 //   the same pulls, and w1 |V|_1 + w2 |A|_1 + w3 |J|_1                          (l1)
 //
 // under: all four corners of the output at least `margin` inside the source, a >= crop_limit.
+// An interval dt below a quarter of the median one is taken for a fault of the timestamps and
+// counts as the median: the cost has dt^-6, and a pair of frames 0.1 ms apart would drown all
+// others.
 struct CameraPathProblem {
   int64_t frames = 0;
   const double* motion = nullptr;      // [frames-1][4] similarity t -> t+1, centred (a, b, tx, ty)
@@ -44,7 +47,8 @@ struct CameraPathResult {
 };
 
 // `path` [frames][4] rows (a, b, tx, ty); with `warm` it is the starting point. The path that is
-// returned satisfies the constraints whatever the status.
+// returned satisfies the constraints whatever the status; only where the margin leaves no room for
+// crop_limit it is centred, at the limit, and the status is invalid.
 CameraPathResult solve_camera_path(const CameraPathProblem& problem, const ChainQpOptions& options,
                                    double* path, bool warm = false);
 

@@ -4,56 +4,28 @@
 // reach. Included once an instruction set by qp_kernel.cpp.
 //
 // Inequalities are held one-sided, g'x + s = h with s >= 0 and multiplier lam >= 0, in lanes of W;
-// a bound that is infinite has h = infinity and is switched off (s = 1, lam = 0). An L1 term
-// weight |d|, d = Ex - e, is split as d = p - n with multiplier y in [-weight, weight]. Both are
-// eliminated frame by frame, so that only the block-banded system in x is left to factor.
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+// a bound that is infinite has h = infinity and is switched off (s = 1, lam = 0). These and the L1
+// terms (l1_terms.h) are eliminated frame by frame, so that only the block-banded system in x is
+// left to factor.
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
+#include <cstdint>
 #include <cstring>
 #include <limits>
-#include <new>
-#include <utility>
 
 #include "trajectory/banded.h"
+#include "trajectory/buffer.h"
+#include "trajectory/l1_terms.h"
 #include "trajectory/qp.h"
 
 namespace steadyview {
 namespace STEADYVIEW_ISA {
 
-// Zeroed, aligned to a cache line; never resized.
-class Buffer {
- public:
-  explicit Buffer(int64_t count) {
-    const size_t wanted = static_cast<size_t>(std::max<int64_t>(count, 1)) * 8;
-    const size_t huge = size_t{1} << 21, unit = wanted >= huge ? huge : 64;
-    const size_t bytes = (wanted + unit - 1) / unit * unit;
-    data_ = static_cast<double*>(std::aligned_alloc(unit, bytes));
-    if (!data_) throw std::bad_alloc();
-#if defined(__linux__)
-    if (unit == huge) madvise(data_, bytes, MADV_HUGEPAGE);  // else page faults cost as much as all
-#endif
-    std::memset(data_, 0, bytes);
-  }
-  ~Buffer() { std::free(data_); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  double* operator+(int64_t offset) { return data_ + offset; }
-  double& operator[](int64_t index) { return data_[index]; }
-
- private:
-  double* data_;
-};
-
 template <int N, int Reach>
 class ChainSolver {
   static constexpr int P = padded(N);
-  static constexpr int W = N == 1 ? 2 : 8;  // lanes an inequality or term vector
+  static constexpr int W = N == 1 ? 2 : 8;  // lanes an inequality vector
   using V = Vec<P>;
   using L = Vec<W>;
   using System = Banded<N, Reach>;
@@ -64,8 +36,6 @@ class ChainSolver {
         S(qp.size),
         lanes_used(count_lanes(qp)),
         R(round_up(lanes_used)),
-        terms(qp.terms),
-        Q(round_up(qp.terms)),
         g_stride(qp.shared_matrix ? 0 : 1),
         hessian(T * (Reach + 1) * N * P),
         factor(T * int64_t(sizeof(FactorRow<N, Reach>) / 8)),
@@ -85,22 +55,7 @@ class ChainSolver {
         corr(T * R),
         ds(T * R),
         dl(T * R),
-        e_rows(T * (Reach + 1) * Q * P),
-        e(T * Q),
-        weight(T * Q),
-        p(T * Q),
-        n(T * Q),
-        y(T * Q),
-        up(T * Q),
-        down(T * Q),
-        y_next(T * Q),
-        rt(T * Q),
-        theta(T * Q),
-        corr_p(T * Q),
-        corr_n(T * Q),
-        dp(T * Q),
-        dn(T * Q),
-        dy(T * Q) {
+        terms(qp) {
     load(qp);
   }
 
@@ -121,14 +76,17 @@ class ChainSolver {
       result.dual = dual;
       result.gap = gap;
       result.objective = objective;
-      const bool finite = std::isfinite(primal + dual + gap);
+      if (!std::isfinite(primal + dual + gap + objective)) {
+        result.status = ChainQpStatus::stalled;
+        break;
+      }
       const double dual_limit = options.absolute + options.relative * dual_size;
       const double gap_limit = options.absolute + options.relative * std::abs(objective);
       // Rounding in the normal equations shows in the dual residual, which should shrink with the
       // step: from then on each direction is refined once.
       refining = refining || (dual > 2 * expected && dual > 0.1 * dual_limit);
-      if (finite && primal <= options.absolute + options.relative * primal_size &&
-          dual <= dual_limit && gap <= gap_limit) {
+      if (primal <= options.absolute + options.relative * primal_size && dual <= dual_limit &&
+          gap <= gap_limit) {
         result.status = ChainQpStatus::solved;
         break;
       }
@@ -140,7 +98,7 @@ class ChainSolver {
         best_result = result;
         std::memcpy(x_best + 0, x + 0, static_cast<size_t>(T) * P * sizeof(double));
       }
-      if (!finite || no_progress > 12) {
+      if (no_progress > 12) {
         result.status = ChainQpStatus::stalled;
         break;
       }
@@ -218,15 +176,6 @@ class ChainSolver {
         h[t * R + lane] = value;
         count += std::isfinite(value);
       }
-      for (int i = 0; i < terms; ++i) {
-        e[t * Q + i] = qp.term_offset[t * terms + i];
-        weight[t * Q + i] = qp.term_weight[t * terms + i];
-        count += weight[t * Q + i] > 0 ? 2 : 0;
-        for (int k = 0; k <= qp.reach && k <= t; ++k)
-          for (int c = 0; c < S; ++c)
-            e_rows[((t * (Reach + 1) + k) * Q + i) * P + c] =
-                qp.term_matrix[((t * terms + i) * (qp.reach + 1) + k) * S + c];
-      }
     }
     for (int64_t t = 0; t < (g_stride ? T : 1); ++t)
       for (int lane = 0; lane < lanes_used; ++lane)
@@ -235,6 +184,7 @@ class ChainSolver {
           g_rows[(t * R + lane) * P + c] = g;
           g_cols[(t * N + c) * R + lane] = g;
         }
+    count += terms.products();
     // A proximal term keeps directions that nothing holds (a straight path far from all bounds)
     // from breaking the factorisation; it acts on the step, never on the solution.
     proximal = 1e-12 * (largest > 0 ? largest : 1);
@@ -256,7 +206,7 @@ class ChainSolver {
       }
     }
     // The force of an L1 term is its weight: all complementarity products should start alike.
-    for (int64_t j = 0; j < T * Q; ++j) steep = std::max(steep, weight[j]);
+    steep = std::max(steep, terms.largest_weight());
     if (steep == 0) steep = 1;
     if (wide == 0) wide = 1;
     const double least = warm ? 1e-4 * wide : 0.1 * wide;
@@ -275,14 +225,8 @@ class ChainSolver {
           lam[at_lane] = l;
         }
       }
-      for (int64_t i = 0; i < terms; ++i) {
-        const double d = term_value(t, i, x);
-        p[t * Q + i] = std::max(d, 0.0) + least;
-        n[t * Q + i] = std::max(-d, 0.0) + least;
-        up[t * Q + i] = down[t * Q + i] = weight[t * Q + i];
-      }
-      for (int64_t i = terms; i < Q; ++i) p[t * Q + i] = n[t * Q + i] = 1;
     }
+    terms.start(x, least);
   }
 
   // out = G_t v, lanes i..i+W-1.
@@ -304,31 +248,6 @@ class ChainSolver {
     }
     if (lane < lanes_used) sum[0] += at<P>(g + lane * P) * v[lane];
     out += sum[0] + sum[1];
-  }
-
-  const double* term_row(int64_t t, int k, int64_t i) {
-    return e_rows + ((t * (Reach + 1) + k) * Q + i) * P;
-  }
-
-  // (E v)_i at frame t, without the offset.
-  STEADYVIEW_INLINE double term_product(int64_t t, int64_t i, Buffer& v) {
-    V sum = {};
-    const int back = t < Reach ? static_cast<int>(t) : Reach;
-    for (int k = 0; k <= back; ++k) sum += at<P>(term_row(t, k, i)) * at<P>(v + (t - k) * P);
-    double total = 0;
-#pragma GCC unroll 8
-    for (int c = 0; c < N; ++c) total += sum[c];
-    return total;
-  }
-  STEADYVIEW_INLINE double term_value(int64_t t, int64_t i, Buffer& v) {
-    return term_product(t, i, v) - e[t * Q + i];
-  }
-
-  // out += (E' v)_t: the terms of frames t..t+Reach that see frame t.
-  STEADYVIEW_INLINE void add_terms_transposed(int64_t t, Buffer& v, V& out) {
-    const int ahead = T - 1 - t < Reach ? static_cast<int>(T - 1 - t) : Reach;
-    for (int k = 0; k <= ahead; ++k)
-      for (int64_t i = 0; i < terms; ++i) out += at<P>(term_row(t + k, k, i)) * v[(t + k) * Q + i];
   }
 
   // out = (H point)_t
@@ -359,14 +278,14 @@ class ChainSolver {
   STEADYVIEW_INLINE void gradient(int64_t t, V& out) {
     hessian_product(t, x, out);
     out += at<P>(q + t * P);
-    if (terms) add_terms_transposed(t, y, out);
+    if (terms.any()) terms.add_pull(t, out);
   }
 
   // Residuals of the present point, and what the step needs of the slacks: 1/s, theta.
   void measure() {
     const L zero = {};
     L worst = zero, sizes = zero, total = zero;
-    double absolute_terms = 0, term_gap = 0, term_worst = 0;
+    const auto l1 = terms.measure(x);
     for (int64_t t = 0; t < T; ++t) {
       for (int64_t i = 0; i < R; i += W) {
         const L bound = at<W>(h + t * R + i), slack = at<W>(s + t * R + i);
@@ -381,16 +300,6 @@ class ChainSolver {
         worst = r_abs > worst ? r_abs : worst;
         sizes = on && z_abs > sizes ? z_abs : sizes;
       }
-      for (int64_t i = 0; i < terms; ++i) {
-        const int64_t j = t * Q + i;
-        const double d = term_value(t, i, x);
-        rt[j] = d - p[j] + n[j];
-        term_worst = std::max(term_worst, std::abs(rt[j]));
-        const double above = up[j], below = down[j];
-        theta[j] = weight[j] > 0 ? 1 / (p[j] / above + n[j] / below) : 0;
-        term_gap += weight[j] > 0 ? p[j] * above + n[j] * below : 0;
-        absolute_terms += weight[j] * std::abs(d);
-      }
     }
     V dual_worst = {}, dual_sizes = {}, value = {};
     for (int64_t t = 0; t < T; ++t) {
@@ -398,7 +307,7 @@ class ChainSolver {
       hessian_product(t, x, hx);
       const V linear_part = at<P>(q + t * P), point = at<P>(x + t * P);
       value += (0.5 * hx + linear_part) * point;
-      if (terms) add_terms_transposed(t, y, constraint);
+      if (terms.any()) terms.add_pull(t, constraint);
       const V smooth = hx + linear_part + constraint;
       V pull = {};
       add_transposed(t, lam + t * R, pull);
@@ -408,13 +317,13 @@ class ChainSolver {
       dual_sizes = size > dual_sizes ? size : dual_sizes;
       at<P>(b + t * P) = rhs;
     }
-    primal = term_worst, primal_size = 0, gap = term_gap, dual = 0, dual_size = 0;
+    primal = l1.worst, primal_size = 0, gap = l1.gap, dual = 0, dual_size = 0;
     for (int j = 0; j < W; ++j) {
       primal = std::max(primal, worst[j]);
       primal_size = std::max(primal_size, sizes[j]);
       gap += total[j];
     }
-    objective = absolute_terms;
+    objective = l1.absolute;
     for (int c = 0; c < N; ++c) {
       dual = std::max(dual, dual_worst[c]);
       dual_size = std::max(dual_size, dual_sizes[c]);
@@ -429,8 +338,7 @@ class ChainSolver {
   void factorise() {
     auto* rows = reinterpret_cast<FactorRow<N, Reach>*>(factor + 0);
     alignas(64) double scaled[max_lanes], product[N][max_lanes];
-    if (terms)
-      for (int64_t j = 0; j < T * Q; ++j) dy[j] = theta[j] * (rt[j] + p[j] - n[j]);
+    terms.aim_predictor();
     for (int64_t t = 0; t < T; ++t) {
       V a[Reach + 1][N];
       const double* block = hessian + t * (Reach + 1) * N * P;
@@ -454,31 +362,15 @@ class ChainSolver {
         for (int c = 0; c < N; ++c) a[0][c] += g * product[c][lane];
       }
       add_transposed(t, scaled, at<P>(b + t * P));
-      if (terms) {
-        assemble_terms(t, a);
+      if (terms.any()) {
+        terms.assemble(t, a);
         V pull = {};
-        add_terms_transposed(t, dy, pull);
+        terms.add_change(t, pull);
         at<P>(b + t * P) -= pull;
       }
       System::factor_row(rows, t, a, 0.1 * proximal);
       System::forward(rows, t, b + 0);
     }
-  }
-
-  // a[k] += the part of E' theta E that couples frames t and t-k.
-  void assemble_terms(int64_t t, V (&a)[Reach + 1][N]) {
-    const int ahead = T - 1 - t < Reach ? static_cast<int>(T - 1 - t) : Reach;
-    for (int shift = 0; shift <= ahead; ++shift)  // the terms of frame t + shift
-      for (int64_t i = 0; i < terms; ++i) {
-        const V row = at<P>(term_row(t + shift, shift, i)) * theta[(t + shift) * Q + i];
-#pragma GCC unroll 4
-        for (int k = 0; k <= Reach; ++k) {
-          if (k + shift > Reach || k > t) continue;
-          const double* other = term_row(t + shift, shift + k, i);
-#pragma GCC unroll 8
-          for (int c = 0; c < N; ++c) a[k][c] += row * other[c];
-        }
-      }
   }
 
   // The affine direction: dx, the products for the corrector, how far it may go; and the gap along
@@ -513,22 +405,7 @@ class ChainSolver {
       linear += first[j];
       square += second[j];
     }
-    if (terms)
-      for (int64_t t = 0; t < T; ++t)
-        for (int64_t i = 0; i < terms; ++i) {
-          const int64_t j = t * Q + i;
-          if (!(weight[j] > 0)) continue;
-          const double above = up[j], below = down[j];
-          const double move_y = theta[j] * (term_product(t, i, dx) + rt[j] + p[j] - n[j]);
-          const double move_p = -p[j] + p[j] * move_y / above;
-          const double move_n = -n[j] - n[j] * move_y / below;
-          corr_p[j] = -move_p * move_y;
-          corr_n[j] = move_n * move_y;
-          ratio =
-              std::max({ratio, -move_p / p[j], -move_n / n[j], move_y / above, -move_y / below});
-          linear += move_p * above - p[j] * move_y + move_n * below + n[j] * move_y;
-          square += corr_p[j] + corr_n[j];
-        }
+    terms.predict(dx, ratio, linear, square);
     return ratio > 1 ? 1 / ratio : 1;
   }
 
@@ -536,19 +413,13 @@ class ChainSolver {
   double correct(double target, double part) {
     auto* rows = reinterpret_cast<FactorRow<N, Reach>*>(factor + 0);
     alignas(64) double scaled[max_lanes];
-    if (terms)
-      for (int64_t j = 0; j < T * Q; ++j) {
-        const double above = up[j], below = down[j];
-        dy[j] = weight[j] > 0 ? theta[j] * ((target - part * corr_p[j]) / above -
-                                            (target - part * corr_n[j]) / below)
-                              : 0;
-      }
+    terms.aim_corrector(target, part);
     for (int64_t t = 0; t < T; ++t) {
       for (int64_t i = 0; i < R; i += W)
         at<W>(scaled + i) = (part * at<W>(corr + t * R + i) - target) * at<W>(inv + t * R + i);
       V right = {};
       add_transposed(t, scaled, right);
-      if (terms) add_terms_transposed(t, dy, right);
+      if (terms.any()) terms.add_change(t, right);
       at<P>(b + t * P) = right;
       System::forward(rows, t, b + 0);
     }
@@ -562,8 +433,7 @@ class ChainSolver {
     auto* rows = reinterpret_cast<FactorRow<N, Reach>*>(factor + 0);
     alignas(64) double sum[max_lanes];
     for (int64_t j = 0; j < T * P; j += P) at<P>(dxc + j) = at<P>(x + j) + at<P>(dx + j);
-    if (terms)
-      for (int64_t j = 0; j < T * Q; ++j) y_next[j] = y[j] + dy[j];
+    terms.update_next();
     for (int64_t t = 0; t < T; ++t) {
       V missing;
       hessian_product(t, dxc, missing);
@@ -571,7 +441,7 @@ class ChainSolver {
       for (int64_t i = 0; i < R; i += W)
         at<W>(sum + i) = at<W>(lam + t * R + i) + at<W>(dl + t * R + i);
       add_transposed(t, sum, missing);
-      if (terms) add_terms_transposed(t, y_next, missing);
+      if (terms.any()) terms.add_next(t, missing);
       at<P>(b + t * P) = -missing;
       const V size = missing < 0 ? -missing : missing;
       worst = size > worst ? size : worst;
@@ -608,19 +478,7 @@ class ChainSolver {
     }
     double ratio = 0;
     for (int j = 0; j < W; ++j) ratio = std::max(ratio, worst[j]);
-    if (terms)
-      for (int64_t t = 0; t < T; ++t)
-        for (int64_t i = 0; i < terms; ++i) {
-          const int64_t j = t * Q + i;
-          if (!(weight[j] > 0)) continue;
-          const double above = up[j], below = down[j];
-          const double at_p = (target - part * corr_p[j]) / above - p[j];
-          const double at_n = (target - part * corr_n[j]) / below - n[j];
-          dy[j] = theta[j] * (term_product(t, i, dx) + rt[j] - at_p + at_n);
-          dp[j] = at_p + p[j] * dy[j] / above;
-          dn[j] = at_n - n[j] * dy[j] / below;
-          ratio = std::max({ratio, -dp[j] / p[j], -dn[j] / n[j], dy[j] / above, -dy[j] / below});
-        }
+    terms.correct(dx, target, part, ratio);
     return ratio > 0 ? 1 / ratio : std::numeric_limits<double>::infinity();
   }
 
@@ -630,15 +488,7 @@ class ChainSolver {
       at<W>(s + j) += alpha * at<W>(ds + j);
       at<W>(lam + j) += alpha * at<W>(dl + j);
     }
-    if (terms)
-      for (int64_t j = 0; j < T * Q; ++j) {
-        if (!(weight[j] > 0)) continue;
-        p[j] += alpha * dp[j];
-        n[j] += alpha * dn[j];
-        up[j] -= alpha * dy[j];
-        down[j] += alpha * dy[j];
-        y[j] = 0.5 * (down[j] - up[j]);
-      }
+    terms.step(alpha);
   }
 
   void store(const ChainQp& qp, double* x_io, double* multipliers) {
@@ -647,7 +497,8 @@ class ChainSolver {
       if (!multipliers) continue;
       for (int row = 0; row < qp.rows; ++row) multipliers[t * qp.rows + row] = 0;
       for (int lane = 0; lane < lanes_used; ++lane)
-        multipliers[t * qp.rows + lane_row[lane]] += lane_sign[lane] * lam[t * R + lane];
+        if (std::isfinite(lam[t * R + lane]))  // not where the iteration broke down
+          multipliers[t * qp.rows + lane_row[lane]] += lane_sign[lane] * lam[t * R + lane];
     }
   }
 
@@ -657,12 +508,10 @@ class ChainSolver {
   int S;  // variables of the problem; those from S to N are held at zero
   int lanes_used;
   int64_t R;  // lanes a frame, padded
-  int terms;
-  int64_t Q;  // terms a frame, padded
   int64_t g_stride;
   Buffer hessian, factor, q, x, dx, dxc, x_best, b, g_rows, g_cols, h, s, lam, inv, rp, corr, ds,
       dl;
-  Buffer e_rows, e, weight, p, n, y, up, down, y_next, rt, theta, corr_p, corr_n, dp, dn, dy;
+  L1Terms<N, Reach> terms;
   double count = 0, proximal = 0, linear = 0, square = 0;
   double primal = 0, primal_size = 0, dual = 0, dual_size = 0, gap = 0, objective = 0;
 };

@@ -50,6 +50,7 @@ py::tuple solve_chain_qp(const Array& hessian, const Array& gradient, const Arra
   expect_shape(term_weight, "term_weight", {frames, terms});
   Array x({frames, size}), y({frames, rows});
   std::copy(start.data(), start.data() + start.size(), x.mutable_data());
+  std::fill(y.mutable_data(), y.mutable_data() + y.size(), 0.0);  // what an invalid problem returns
   const bool warm = !multipliers.is_none();
   if (warm) {
     const Array given = py::cast<Array>(multipliers);

@@ -151,3 +151,11 @@ def test_l1_terms_against_a_linear_programme(reach):
     )
     assert info["status"] == "solved"
     assert info["objective"] == pytest.approx(theirs.fun, rel=1e-6)
+
+
+def test_an_invalid_problem_has_no_multipliers():
+    problem = random_problem(np.random.default_rng(0), 8, 2, 1, 3)
+    problem["gradient"][3, 1] = np.nan
+    _, multipliers, info = solve(problem)
+    assert info["status"] == "invalid"
+    assert (multipliers == 0).all()

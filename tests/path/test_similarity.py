@@ -19,6 +19,12 @@ from steadyview.errors import OptionError
 from steadyview.path.similarity import smooth_similarity
 
 
+def corner_distance(path, other):
+    """Root mean square distance of the corners, in pixels."""
+    radius = np.hypot(*SIZE) / 2
+    return np.linalg.norm((path - other) * [radius, radius, 1, 1], axis=1)
+
+
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 60])
 @pytest.mark.parametrize("norm", ["l2", "l1"])
 def test_stays_inside(frames, norm):
@@ -203,6 +209,30 @@ def test_stopped_solver_still_stays_inside():
     path = smooth_similarity(shaky_motion(60), SIZE, 0.8, max_iterations=2)
     assert path.status == "max_iterations"
     assert outside(path.source_from_output, SIZE) <= 1e-9
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-4, 1e-7])
+@pytest.mark.parametrize("norm", ["l2", "l1"])
+def test_one_short_interval_does_not_break_the_path(gap, norm):
+    motions = shaky_motion(120)
+    steps = np.full(119, 1 / 30)
+    even = smooth_similarity(motions, SIZE, norm=norm)
+    steps[60] = gap
+    path = smooth_similarity(
+        motions, SIZE, norm=norm, times=np.concatenate([[0], np.cumsum(steps)])
+    )
+    assert path.status == "solved"
+    move = corner_distance(path.source_from_output, even.source_from_output)
+    assert move.max() <= 1.0  # px
+
+
+def test_margin_that_leaves_no_room_is_not_solved():
+    path, info = _core.camera_path(
+        shaky_motion(5), np.arange(5) / 30, np.ones(4), *SIZE, 0.8, 46.0, 1, 1, [0, 0, 1], False
+    )
+    assert info["status"] == "invalid"
+    assert info["violation"] == pytest.approx(10)
+    assert (path == [0.8, 0, 0, 0]).all()
 
 
 def test_many_frames():

@@ -135,7 +135,7 @@ def smooth_similarity(
             norm == "l1",
             max_iterations,
         )
-        status = info["status"] if info["status"] != "solved" else status
+        status = _worse(status, info["status"])
         iterations += info["iterations"]
         violation = max(violation, info["violation"])
     return CameraPath(
@@ -146,6 +146,11 @@ def smooth_similarity(
         iterations=iterations,
         violation=violation,
     )
+
+
+def _worse(status: str, other: str) -> str:
+    order = ("solved", "max_iterations", "stalled", "invalid")
+    return max(status, other, key=order.index)
 
 
 def _weights(
