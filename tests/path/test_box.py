@@ -122,6 +122,25 @@ def test_bad_bounds_are_named():
         smooth_box([1.0, np.nan], 0.0, 1.0)
 
 
+def test_values_too_large_are_named():
+    path = np.array([1.7, -1.7, 1.7, 1.7]) * 1e308
+    with np.errstate(all="ignore"), pytest.raises(OptionError, match="column 0"):
+        smooth_box(path, path - 1, path + 1)
+
+
+def test_stopped_solver_stays_inside_and_says_so():
+    path = walk(60)
+    smooth = smooth_box(path, path - 4, path + 4, max_iterations=1)
+    assert (np.abs(smooth - path) <= 4 * (1 + 1e-12)).all()
+    motions = shaky_motion(60)
+    stopped = smooth_paper(motions, SIZE, 0.8, max_iterations=1)
+    assert (stopped.status, stopped.iterations) == ("max_iterations", 8)
+    assert outside(stopped.source_from_output, SIZE) <= 1e-9
+    solved = smooth_paper(motions, SIZE, 0.8)
+    assert solved.status == "solved"
+    assert solved.iterations > 8
+
+
 def test_rotation_bound_of_the_paper():
     """Dossier 12.6: 8.436 degrees for 16:9 at 0.8; upright frames the same."""
     assert np.degrees(_limits((1600, 900), 0.8)[0]) == pytest.approx(8.436, abs=1e-3)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +15,7 @@ from .similarity import (
     _in_range,
     _motions_and_times,
     _shots,
+    _worse,
 )
 
 __all__ = ["kept_part", "smooth_box", "smooth_paper"]
@@ -40,13 +42,26 @@ def smooth_box(
         max_iterations: of the solver, for each column.
 
     Returns:
-        Smoothed values, shaped like `path`, inside the bounds.
+        Smoothed values, shaped like `path`, inside the bounds; less smooth than they could be where
+        the solver stopped early.
 
     Raises:
-        OptionError: an argument out of its range, or lower > upper.
+        OptionError: an argument out of its range, lower > upper, or values too large to compute
+            with.
 
     Source: GlobalFlowNet, WACV 2023: `P = D_2' D_2 / 2` between `path - limit` and `path + limit`.
     """
+    return _smooth_columns(path, lower, upper, weights, max_iterations)[0]
+
+
+def _smooth_columns(
+    path: ArrayLike,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    weights: tuple[float, float, float],
+    max_iterations: int,
+) -> tuple[np.ndarray, str, int]:
+    """`smooth_box`, with the worst status and the sum of the iterations of its columns."""
     path = np.asarray(path, dtype=np.float64)
     if path.ndim not in (1, 2) or not np.isfinite(path).all():
         raise OptionError(f"path must be finite values (N,) or (N, P), got {path.shape}")
@@ -57,12 +72,23 @@ def smooth_box(
     if w.shape != (3,) or not np.isfinite(w).all() or (w < 0).any() or w.sum() == 0:
         raise OptionError(f"weights must be three numbers >= 0, not all 0, got {weights!r}")
     if columns.size == 0:
-        return path.copy()
+        return path.copy(), "solved", 0
     hessian = _difference_hessian(len(columns), w / w.max())
     smooth = np.empty_like(columns)
+    status, iterations = "solved", 0
     for c in range(columns.shape[1]):
-        smooth[:, c] = _smooth_column(columns[:, c], low[:, c], high[:, c], hessian, max_iterations)
-    return np.clip(smooth, low, high).reshape(path.shape)
+        smooth[:, c], info = _smooth_column(
+            columns[:, c], low[:, c], high[:, c], hessian, max_iterations
+        )
+        if info["status"] == "invalid" or not np.isfinite(smooth[:, c]).all():
+            raise OptionError(
+                f"path must have values and bounds that can be computed with, got "
+                f"{columns[:, c].min():g} to {columns[:, c].max():g} in column {c} "
+                f"(solver: {info['status']})"
+            )
+        status = _worse(status, info["status"])
+        iterations += info["iterations"]
+    return np.clip(smooth, low, high).reshape(path.shape), status, iterations
 
 
 def _bounds(
@@ -101,7 +127,7 @@ def _difference_hessian(count: int, weights: np.ndarray) -> np.ndarray:
 
 def _smooth_column(
     path: np.ndarray, low: np.ndarray, high: np.ndarray, hessian: np.ndarray, max_iterations: int
-) -> np.ndarray:
+) -> tuple[np.ndarray, dict[str, Any]]:
     # Values near zero: the tube's middle where it is bounded.
     start = np.clip(path, low, high)
     bounded = np.isfinite(low) & np.isfinite(high)
@@ -109,11 +135,11 @@ def _smooth_column(
         bounded, 0.5 * np.where(bounded, low, 0) + 0.5 * np.where(bounded, high, 0), start
     )
     if not _has_gradient(start, hessian):
-        return start
+        return start, {"status": "solved", "iterations": 0}
     origin = middle.mean()
     spread = np.abs(start - origin).max() or 1.0
     none = np.zeros((len(path), 0))
-    x, _, _ = _core.solve_chain_qp(
+    x, _, info = _core.solve_chain_qp(
         hessian,
         np.zeros((len(path), 1)),
         np.ones((1, 1)),
@@ -127,7 +153,7 @@ def _smooth_column(
         absolute=1e-11,
         relative=1e-11,
     )
-    return x[:, 0] * spread + origin
+    return x[:, 0] * spread + origin, info
 
 
 def _has_gradient(x: np.ndarray, hessian: np.ndarray) -> bool:
@@ -136,7 +162,7 @@ def _has_gradient(x: np.ndarray, hessian: np.ndarray) -> bool:
     for k in range(1, hessian.shape[1]):
         gradient[k:] += hessian[k:, k, 0, 0] * x[:-k]
         gradient[:-k] += hessian[k:, k, 0, 0] * x[k:]
-    return bool(np.abs(gradient).max() > 1e-13 * (np.abs(x).max() + 1e-300))
+    return not np.abs(gradient).max() <= 1e-13 * (np.abs(x).max() + 1e-300)  # also of nan
 
 
 def kept_part(
@@ -166,6 +192,7 @@ def smooth_paper(
     times: ArrayLike | None = None,
     shots: Sequence[int] = (0,),
     weights: tuple[float, float, float] = (0.0, 1.0, 0.0),
+    max_iterations: int = 100,
 ) -> CameraPath:
     """GlobalFlowNet's affine stage, the baseline: four parameters, each with a QP of its own.
 
@@ -178,13 +205,16 @@ def smooth_paper(
     Args:
         motions: `(N-1, 4)` similarity motions, as `smooth_similarity` takes them.
         frame_size: (width, height) in pixels.
-        crop_limit: smallest part of the frame's width and height that is kept, in (0, 1).
+        crop_limit: smallest part of the frame's width and height that is kept, in (0, 1];
+            with 1 nothing is corrected.
         times: only checked; the method counts frames.
         shots: index of the first frame of every shot.
         weights: of the squared first, second and third differences.
+        max_iterations: of the solver, for each parameter.
 
     Returns:
-        The path. It is inside the source; its zoom is the same for all frames of a shot.
+        The path. It is inside the source whatever its status; its zoom is the same for all frames
+        of a shot.
 
     Source: GlobalFlowNet, WACV 2023, affine stabilization, with its code's bounds.
     """
@@ -194,17 +224,25 @@ def smooth_paper(
     frames = len(times)
     starts = [*_shots(shots, frames), frames]
     path = np.tile([1.0, 0.0, 0.0, 0.0], (frames, 1))
+    status, iterations = "solved", 0
     for first, end in pairwise(starts):
         if end - first > 2 and crop_limit < 1:
-            path[first:end] = _paper_shot(
-                motions[first : end - 1], (width, height), crop_limit, weights
+            path[first:end], shot_status, shot_iterations = _paper_shot(
+                motions[first : end - 1], (width, height), crop_limit, weights, max_iterations
             )
-    return CameraPath((width, height), path, np.hypot(path[:, 0], path[:, 1]))
+            status = _worse(status, shot_status)
+            iterations += shot_iterations
+    kept = np.hypot(path[:, 0], path[:, 1])
+    return CameraPath((width, height), path, kept, status=status, iterations=iterations)
 
 
 def _paper_shot(
-    motions: np.ndarray, size: tuple[int, int], crop_limit: float, weights: tuple
-) -> np.ndarray:
+    motions: np.ndarray,
+    size: tuple[int, int],
+    crop_limit: float,
+    weights: tuple[float, float, float],
+    max_iterations: int,
+) -> tuple[np.ndarray, str, int]:
     steps = np.stack(
         [
             np.arctan2(motions[:, 1], motions[:, 0]),
@@ -217,13 +255,18 @@ def _paper_shot(
     total = np.concatenate([np.zeros((1, 4)), np.cumsum(steps, axis=0)])
     limits = _limits(size, crop_limit)
     limits = limits * _share(limits, size, crop_limit)
-    smooth = smooth_box(total, total - limits, total + limits, weights)
+    smooth, status, iterations = _smooth_columns(
+        total, total - limits, total + limits, weights, max_iterations
+    )
     used = (total - smooth).std(axis=0)[:3] / limits[:3]
     if used.max() > 0:
         limits[:3] *= used / used.max()
         limits = limits * _share(limits, size, crop_limit)
-        smooth = smooth_box(total, total - limits, total + limits, weights)
-    return _corrections(total - smooth, size, crop_limit)
+        smooth, again, more = _smooth_columns(
+            total, total - limits, total + limits, weights, max_iterations
+        )
+        status, iterations = _worse(status, again), iterations + more
+    return _corrections(total - smooth, size, crop_limit), status, iterations
 
 
 def _limits(size: tuple[int, int], crop_limit: float) -> np.ndarray:
