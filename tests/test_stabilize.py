@@ -55,6 +55,7 @@ def test_frames_are_those_that_save_encodes(shaky: Path, tmp_path: Path) -> None
     rendered = list(result.frames())
     assert len(rendered) == len(encoded) == 60
     np.testing.assert_array_equal(rendered, encoded)
+    np.testing.assert_array_equal(list(result.frames([31, 4])), [rendered[4], rendered[31]])
 
 
 def test_no_border_ever(tmp_path: Path) -> None:

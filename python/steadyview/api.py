@@ -1,7 +1,7 @@
 """The public functions: one call from a shaky video to a steady one."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from .render.steady import steady_frames
 from .video.encoders import choose_encoder
 from .video.images import image_pattern
 from .video.info import Frame, VideoInfo
-from .video.pipeline import Prefetch
+from .video.pipeline import Prefetch, pick
 from .video.reader import FrameReader, open_video
 from .video.writer import VideoWriter, check_output
 
@@ -210,10 +210,15 @@ class StabilizationResult:
             motion.shots,
         )
 
-    def frames(self) -> Iterator[np.ndarray]:
-        """The steady frames, rendered as they are asked for: uint8 RGB, `(H, W, 3)`."""
+    def frames(self, indices: Collection[int] | None = None) -> Iterator[np.ndarray]:
+        """The steady frames, rendered as they are asked for: uint8 RGB, `(H, W, 3)`.
+
+        Args:
+            indices: only these frames, in the order of the video; None: all.
+        """
         with self._open() as reader:
-            for frame in self._steady(reader, reader):
+            chosen = reader if indices is None else pick(reader, indices)
+            for frame in self._steady(chosen, reader):
                 yield reader.to_rgb(frame)
 
     def _open(self) -> FrameReader:

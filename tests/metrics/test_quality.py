@@ -1,3 +1,4 @@
+import json
 from fractions import Fraction
 
 import av
@@ -32,6 +33,16 @@ def test_identical_videos(shaky):
     assert report.wobble_after == pytest.approx(report.wobble_before, rel=0.05)
     assert (report.border_pixels, report.unpaired, report.unmatched) == (0, 0, 0)
     assert all(isinstance(value, (str, int, float)) for value in report.to_dict().values())
+
+
+def test_unknown_measures_are_none_and_progress_is_told(shaky):
+    blank = [LumaFrame(np.full_like(frame.luma, 128), frame.time) for frame in shaky[:3]]
+    told = []
+    report = compare_videos(shaky[:3], blank, lambda done, total: told.append((done, total)))
+    assert np.isnan(report.kept_mean)
+    assert report.to_dict()["kept_mean"] is None
+    json.dumps(report.to_dict(), allow_nan=False)
+    assert told == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_known_shake_and_zoom(shaky):

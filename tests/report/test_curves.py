@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steadyview.motion.global_motion import GlobalMotion
-from steadyview.report.pictures import crop_window, draw_crop_window, frames_at
+from steadyview.report.pictures import crop_window, draw_crop_window
 from steadyview.report.series import path_series, shake_spectrum
 from steadyview.report.svg import Chart, Line, decimate, ticks
 
@@ -140,16 +140,3 @@ def test_crop_window_is_drawn_where_it_is() -> None:
     assert (drawn[40, 60] == 200).all()
     assert (drawn[5, 5] == 90).all()
     assert (image == 200).all()
-
-
-def test_frames_at_reads_no_further_than_needed() -> None:
-    def numbered():  # type: ignore[no-untyped-def]
-        for index in range(100):
-            read.append(index)
-            yield np.full((2, 2, 3), index, np.uint8)
-
-    read: list[int] = []
-    found = frames_at(numbered(), [3, 1, 7])
-    assert sorted(found) == [1, 3, 7]
-    assert found[7][0, 0, 0] == 7
-    assert read[-1] == 7

@@ -91,6 +91,16 @@ def test_report_without_measures_and_with_warnings(
     assert "Before and after, measured" not in text
 
 
+def test_report_of_what_cannot_be_measured(
+    result: steadyview.StabilizationResult, folder: Path
+) -> None:
+    white = np.full((30, 120, 160, 3), 255, np.uint8)
+    blank = videos.write_video(folder / "blank.mp4", white)
+    quality = compare_videos(str(result.source), str(blank))
+    before_scripts = report_html(result, quality).partition("<script>")[0]
+    assert not re.search(r"\bnan\b|NaN", before_scripts)
+
+
 def test_existing_report_is_kept(result: steadyview.StabilizationResult, folder: Path) -> None:
     page = folder / "kept.html"
     page.write_text("mine")
@@ -143,5 +153,5 @@ def test_plot_and_its_missing_library(
     expected, _ = path_series(result.motion, result.path.source_from_output)
     np.testing.assert_array_equal(before, expected.x)
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
-    with pytest.raises(SteadyviewError, match=r"pip install 'steadyview\[report\]'"):
+    with pytest.raises(SteadyviewError, match=r"pip install 'steadyview\[plot\]'"):
         result.plot()

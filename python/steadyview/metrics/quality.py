@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
+from ..video.reader import open_video
 from .border import border_pixels
 from .shake import Shake, shake_of_transitions
 from .sharpness import sharpness_kept, warp_to_result
@@ -114,8 +116,8 @@ class QualityReport:
         return int(self.border.sum())
 
     def to_dict(self) -> dict[str, Any]:
-        """The scalar values, ready for JSON."""
-        return {
+        """The scalar values, ready for JSON: None where nothing could be measured."""
+        values = {
             "source": self.source,
             "result": self.result,
             "frames": self.frames,
@@ -136,6 +138,10 @@ class QualityReport:
             "failed_transitions_source": self.shake_source.failed,
             "failed_transitions_result": self.shake_result.failed,
         }
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in values.items()
+        }
 
 
 def _mean(values: Array) -> float:
@@ -143,7 +149,11 @@ def _mean(values: Array) -> float:
     return float(good.mean()) if len(good) else float("nan")
 
 
-def compare_videos(source: VideoSource, result: VideoSource) -> QualityReport:
+def compare_videos(
+    source: VideoSource,
+    result: VideoSource,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> QualityReport:
     """Measures a stabilised video against its source.
 
     One set of corners a frame serves all: found in the source, followed to the source's next frame,
@@ -152,6 +162,7 @@ def compare_videos(source: VideoSource, result: VideoSource) -> QualityReport:
 
     Args:
         source, result: files, or frames from memory; frames are paired by time.
+        progress: called with the frames of the source done, and how many there are (or None).
 
     Returns:
         The report; see `QualityReport` for units.
@@ -160,15 +171,26 @@ def compare_videos(source: VideoSource, result: VideoSource) -> QualityReport:
         InputError: a file is missing, holds no video, or no frames pair up.
     """
     comparison = _Comparison()
-    unpaired = 0
+    unpaired = done = 0
+    total = _count(source) if progress else None
     for first, second in _pairs(read_luma(source), read_luma(result)):
         if first is None or second is None:
             unpaired += 1
         else:
             comparison.add(first, second)
+        if progress and first is not None:
+            done += 1
+            progress(done, total)
     if not comparison.times:
         raise InputError(f"result: {_name(result)} has no frame in common with {_name(source)}")
     return comparison.report(_name(source), _name(result), unpaired)
+
+
+def _count(video: VideoSource) -> int | None:
+    if isinstance(video, (str, os.PathLike)):
+        with open_video(video) as reader:
+            return reader.info.frames
+    return len(video) if isinstance(video, Sized) else None
 
 
 def _name(video: VideoSource) -> str:

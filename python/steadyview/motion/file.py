@@ -1,14 +1,13 @@
 """The motion file: versioned JSON with one row a frame, to be read, edited and rendered again."""
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, OutputError
+from ..errors import InputError
+from ..files import atomic_text
 
 __all__ = ["read_motion", "write_motion"]
 
@@ -24,18 +23,7 @@ def write_motion(path: Path, motion: dict[str, Any]) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=path.name, suffix=".part", delete=False
-        ) as file:
-            temporary = file.name
-            file.write(_text(motion))
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot write the motion file: {error.strerror}") from error
+    atomic_text(path, _text(motion))
 
 
 def _text(motion: dict[str, Any]) -> str:

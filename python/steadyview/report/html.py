@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import secrets
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 
 from .. import __version__
 from ..errors import OutputError
-from ..video.reader import open_video
+from ..files import atomic_text
 from .charts import LOW_CONFIDENCE, centre_length, path_charts, quality_charts
 from .pictures import crop_window, data_url, draw_crop_window, frames_at, shrink
 from .series import PathSeries, path_series
@@ -42,16 +41,7 @@ def write_report(
     target = Path(output)
     if target.exists() and not overwrite:
         raise OutputError(f"{target}: exists already; allow overwriting or choose another name")
-    page = report_html(result, quality)
-    temporary = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(4)}.part.html")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, target)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    atomic_text(target, report_html(result, quality))
     return target
 
 
@@ -73,7 +63,8 @@ def report_html(result: Any, quality: Any = None) -> str:
         _worst_table(result, worst),
         _details(result),
     ]
-    manifest = json.dumps(_manifest(result, quality), indent=1, default=str).replace("</", "<\\/")
+    manifest = json.dumps(_manifest(result, quality), indent=1, default=str, allow_nan=False)
+    manifest = manifest.replace("</", "<\\/")
     info = result.info
     output = result.output.name if result.output is not None else "not written"
     return f"""<!DOCTYPE html>
@@ -149,7 +140,7 @@ def _tiles(result: Any, quality: Any) -> str:
     total = result.timings.get("total", 0.0)
     speed = f"{result.motion.frames / total:.0f}" if total > 0 else "–"
     tiles = [
-        (f"{removed:.1f} dB", f"shake removed, {how}"),
+        (f"{_text(removed, 1)} dB", f"shake removed, {how}"),
         (f"{result.kept_mean:.0%}", f"of width and height kept (at least {result.kept_min:.0%})"),
         (f"{result.motion.frames}", f"frames in {_count(len(result.motion.shots), 'shot')}"),
         (speed, f"frames/s, {total:.1f} s in all"),
@@ -184,8 +175,8 @@ def _measures(result: Any, quality: Any) -> str:
          quality.shake_result.steady_share, 3, "higher is better"),
         ("Fine detail kept", "", 1.0, quality.sharpness_kept, 2, "of the source's"),
         ("Width and height kept", "", 1.0, quality.kept_mean, 2,
-         f"at least {quality.kept_min:.2f} in any frame"),
-        ("Border pixels (black or outside the source)", "", 0, quality.border_pixels, 0,
+         f"at least {_text(quality.kept_min, 2)} in any frame"),
+        ("Black border pixels", "", 0, quality.border_pixels, 0,
          "must be 0"),
     ]  # fmt: skip
     body = "".join(
@@ -201,8 +192,12 @@ def _measures(result: Any, quality: Any) -> str:
 
 
 def _number(value: float, digits: int, unit: str) -> str:
-    text = "–" if not np.isfinite(value) else f"{value:.{digits}f} {unit}".strip()
+    text = f"{_text(value, digits)} {unit}".rstrip()
     return f'<td class="number">{text}</td>'
+
+
+def _text(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if np.isfinite(value) else "–"
 
 
 def _pictures(result: Any, worst: list[tuple[int, str]]) -> str:
@@ -210,13 +205,11 @@ def _pictures(result: Any, worst: list[tuple[int, str]]) -> str:
     chosen = {round(count * part): "" for part in (0.15, 0.5, 0.85) if round(count * part) < count}
     chosen.update(dict(worst[:2]))
     wanted = sorted(chosen)
-    with open_video(result.source) as reader:
-        sources = frames_at((reader.to_rgb(frame) for frame in reader), wanted)
+    sources = frames_at(result.source, wanted)
     if result.output is not None:
-        with open_video(result.output) as reader:
-            results = frames_at((reader.to_rgb(frame) for frame in reader), wanted)
+        results = frames_at(result.output, wanted)
     else:
-        results = frames_at(result.frames(), wanted)
+        results = dict(zip(wanted, result.frames(wanted), strict=False))
     rows = []
     for index in wanted:
         if index not in sources or index not in results:

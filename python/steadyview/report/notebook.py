@@ -79,11 +79,8 @@ def before_after(result: Any, frames: int = 24, width: int = 480) -> Any:
 
 
 def _pair(result: Any, wanted: list[int], width: int = 480) -> dict[int, tuple[Any, Any]]:
-    from ..video.reader import open_video
-
-    with open_video(result.source) as reader:
-        sources = frames_at((reader.to_rgb(frame) for frame in reader), wanted)
-    steady = frames_at(result.frames(), wanted)
+    sources = frames_at(result.source, wanted)
+    steady = dict(zip(wanted, result.frames(wanted), strict=True))
     pairs = {}
     for index in wanted:
         corners = crop_window(

@@ -1,30 +1,22 @@
 """Sample frames before and after, with the crop window drawn on the source."""
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 
+from ..video.pipeline import pick
+from ..video.reader import open_video
+
 __all__ = ["crop_window", "data_url", "draw_crop_window", "frames_at", "shrink"]
 
 
-def frames_at(frames: Iterable[np.ndarray], wanted: Sequence[int]) -> dict[int, np.ndarray]:
-    """Some frames of a stream, by index; reads no further than it must."""
-    rest = set(wanted)
-    found: dict[int, np.ndarray] = {}
-    iterator: Iterator[np.ndarray] = iter(frames)
-    for index, image in enumerate(iterator):
-        if index in rest:
-            found[index] = image.copy()
-            rest.discard(index)
-            if not rest:
-                break
-    close = getattr(iterator, "close", None)
-    if close is not None:
-        close()  # ends the decoding behind a generator
-    return found
+def frames_at(source: Any, wanted: Sequence[int]) -> dict[int, np.ndarray]:
+    """Some frames of a video by index, as RGB."""
+    with open_video(source) as reader:
+        return {frame.index: reader.to_rgb(frame) for frame in pick(reader, wanted)}
 
 
 def crop_window(row: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -31,7 +31,7 @@ def plot_paths(motion: "GlobalMotion", path: Any) -> Any:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise SteadyviewError(
-            "plot() needs Matplotlib; install it with: pip install 'steadyview[report]'"
+            "plot() needs Matplotlib; install it with: pip install 'steadyview[plot]'"
         ) from error
 
     class PathFigure(Figure):

@@ -3,15 +3,27 @@
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from types import TracebackType
 from typing import Generic, TypeVar
 
-__all__ = ["Prefetch"]
+from .info import Frame
+
+__all__ = ["Prefetch", "pick"]
 
 T = TypeVar("T")
 
 _END = object()
+
+
+def pick(frames: Iterable[Frame], indices: Collection[int]) -> Iterator[Frame]:
+    """The frames of these indices, in the order of the video; reads no further than it must."""
+    rest = set(indices)
+    iterator = iter(frames)
+    while rest and (frame := next(iterator, None)) is not None:
+        if frame.index in rest:
+            rest.remove(frame.index)
+            yield frame
 
 
 class Prefetch(Iterator[T], Generic[T]):
