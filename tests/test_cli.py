@@ -210,6 +210,48 @@ def test_output_over_the_input_is_refused(run: Run, shaky: Path) -> None:
     assert shaky.read_bytes() == content
 
 
+def test_batch_never_writes_over_its_inputs(run: Run, shaky: Path) -> None:
+    second = shaky.with_name("shaky_steady.mp4")
+    second.write_bytes(shaky.read_bytes())
+    content = shaky.read_bytes()
+    done = run("stabilize", shaky, second, "--overwrite")
+    assert done.code == 2
+    assert f"{second} is one of the inputs" in done.err
+    assert second.read_bytes() == content
+    link = shaky.with_name("link_steady.mp4")
+    link.symlink_to(shaky)
+    assert run("stabilize", shaky, "-o", link, "--overwrite").code == 2
+    assert shaky.read_bytes() == content
+
+
+def test_failed_report_keeps_the_finished_video_in_the_record(
+    run: Run, shaky: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from steadyview.errors import OutputError
+
+    def fail(*_: object, **__: object) -> None:
+        raise OutputError("page.html: the disk is full")
+
+    monkeypatch.setattr("steadyview.report.html.write_report", fail)
+    done = run("stabilize", shaky, "--report", "--json")
+    record = json.loads(done.out)
+    assert done.code == 2
+    assert (record["status"], record["error"]) == ("failed", "page.html: the disk is full")
+    assert Path(record["output"]).is_file()
+    assert record["frames"] == 12
+    assert "report" not in record
+    shown = run("stabilize", shaky, "--report", "--overwrite")
+    assert "shaky_steady.mp4" in shown.out
+    assert shown.err == "steadyview: page.html: the disk is full\n"
+
+
+def test_closed_stdout_does_not_crash_the_job(shaky: Path) -> None:
+    line = f"{' '.join(COMMAND)} stabilize {shaky} | true"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    assert "unexpected" not in done.stderr
+    assert shaky.with_name("shaky_steady.mp4").is_file()
+
+
 def test_unexpected_error_is_code_1(run: Run, shaky: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def explode(*_: object, **__: object) -> None:
         raise RuntimeError("boom")
@@ -294,18 +336,25 @@ def test_plan_names_and_conflicts(tmp_path: Path) -> None:
         planned, _ = jobs.plan(inputs, output, StabilizeOptions(codec=codec))
         return [os.fspath(job.output) for job in planned]
 
-    assert outputs("a/x.mov") == ["a/x_steady.mp4"]
+    assert outputs("a/x.mov") == ["a/x_steady.mov"]
+    assert outputs("a/x.MKV") == ["a/x_steady.mkv"]
+    assert outputs("a/x.webm") == ["a/x_steady.mp4"]
+    assert outputs("a/x.webm", codec="av1") == ["a/x_steady.webm"]
+    assert outputs("a/x.mp4", codec="prores") == ["a/x_steady.mov"]
     assert outputs("a/x.mov", codec="ffv1") == ["a/x_steady.mkv"]
-    assert outputs("x.mov", output=f"{tmp_path}/") == [f"{tmp_path}/x_steady.mp4"]
+    assert outputs("x.mov", output=f"{tmp_path}/") == [f"{tmp_path}/x_steady.mov"]
     assert outputs("x.mov", "y.avi", output=f"{tmp_path}/new") == [
-        f"{tmp_path}/new/x_steady.mp4",
+        f"{tmp_path}/new/x_steady.mov",
         f"{tmp_path}/new/y_steady.mp4",
     ]
     (tmp_path / "frames").mkdir()
     for index in range(3):
         (tmp_path / "frames" / f"{index}.png").touch()
     assert outputs(f"{tmp_path}/frames/*.png") == [f"{tmp_path}/frames_steady.mp4"]
+    assert outputs(f"{tmp_path}/frames/%d.png") == [f"{tmp_path}/frames_steady.mp4"]
     assert outputs(f"{tmp_path}/frames") == [f"{tmp_path}/frames_steady.mp4"]
+    with pytest.raises(OutputError, match="one of the inputs"):
+        outputs(f"{tmp_path}/frames/*.png", output=f"{tmp_path}/frames/%d.png")
     with pytest.raises(InputError, match="quote the pattern"):
         outputs(*(f"{tmp_path}/frames/{index}.png" for index in range(3)))
     with pytest.raises(OutputError, match="both be written"):

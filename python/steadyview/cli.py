@@ -57,8 +57,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 def main() -> None:
     """Entry point of the command `steadyview`."""
     _handle_signals()
-    with _exit_codes():
-        app()
+    app()
 
 
 def _print_version(wanted: bool) -> None:
@@ -95,7 +94,7 @@ def stabilize(
             "-o",
             metavar="OUT",
             help="File to write; a folder for several inputs.",
-            show_default="<input>_steady.mp4",
+            show_default="<input>_steady",
         ),
     ] = None,
     preset: Annotated[
@@ -222,10 +221,13 @@ def evaluate(
 ) -> None:
     """Measure how good a stabilised video is, whoever made it."""
     with _exit_codes():
-        from .jobs import quality_lines
+        from .jobs import Console, quality_lines
         from .metrics import compare_videos
 
-        quality = compare_videos(source, result).to_dict()
+        with Console().bar(Path(result).name) as progress:
+            quality = compare_videos(
+                source, result, lambda done, total: progress("measure", done, total)
+            ).to_dict()
         if as_json:
             _print_json(quality)
         else:
@@ -252,8 +254,6 @@ def _exit_codes() -> Iterator[None]:
     """Turns errors into one line on stderr and an exit code."""
     try:
         yield
-    except typer.Exit:
-        raise
     except KeyboardInterrupt:
         _fail("stopped; no unfinished file was left behind", 130)
     except SteadyviewError as error:
@@ -303,4 +303,4 @@ def _one_line(error: BaseException) -> str:
 def _print_json(document: Any) -> None:
     import json
 
-    print(json.dumps(document, indent=2, default=str))
+    print(json.dumps(document, indent=2, default=str, allow_nan=False))

@@ -5,24 +5,26 @@ import glob
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import api
+from .api import Progress
 from .errors import InputError, OutputError, SteadyviewError
 from .options import StabilizeOptions
+from .video.encoders import default_suffix
+from .video.images import IMAGE_SUFFIXES, image_files
 
 __all__ = ["Console", "Job", "exit_code", "plan", "quality_lines", "run"]
 
-Progress = Callable[[str, int, int | None], None]
-
-IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".exr"}
-
-#: Containers for codecs that do not go into an MP4 file.
-CONTAINERS = {"ffv1": ".mkv", "prores": ".mov", "prores_ks": ".mov"}
-
-STAGES = {"analyse": "analysing", "render": "rendering", "compare": "comparing"}
+STAGES = {
+    "analyse": "analysing",
+    "render": "rendering",
+    "compare": "comparing",
+    "measure": "measuring",
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def plan(
 
     Raises:
         InputError: nothing matches, or images were given one by one.
-        OutputError: two inputs would be written to one file, or a folder is needed.
+        OutputError: two inputs would be written to one file, an input would be written over, or a
+            folder is needed.
     """
     sources, is_batch = _expand(inputs)
     to_folder = is_batch or (
@@ -84,6 +87,11 @@ def plan(
                     f"output: {other.source} and {source} would both be written to {target}"
                 )
         jobs.append(job)
+    read = {file for source in sources for file in _files(source)}
+    for job in jobs:
+        for written in (job.output, job.report, job.compare):
+            if written is not None and not read.isdisjoint(_files(os.fspath(written))):
+                raise OutputError(f"output: {written} is one of the inputs; choose another output")
     if folder is not None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -102,12 +110,12 @@ def _expand(inputs: Sequence[str]) -> tuple[list[str], bool]:
         matches = sorted(glob.glob(given, recursive=True))
         if not matches:
             raise InputError(f"input: nothing matches {given}")
-        if all(Path(match).suffix.lower() in IMAGES for match in matches):
+        if all(Path(match).suffix.lower() in IMAGE_SUFFIXES for match in matches):
             sources.append(given)  # the images of one video
         else:
             sources += matches
             is_batch = True
-    images = [source for source in sources if Path(source).suffix.lower() in IMAGES]
+    images = [source for source in sources if Path(source).suffix.lower() in IMAGE_SUFFIXES]
     if len(sources) > 1 and len(images) == len(sources) and not any(map(glob.has_magic, images)):
         raise InputError(
             f"input: {len(images)} single images; for one video of them, give their folder or "
@@ -116,12 +124,22 @@ def _expand(inputs: Sequence[str]) -> tuple[list[str], bool]:
     return sources, is_batch
 
 
+def _files(name: str) -> set[str]:
+    """The files that an input or output stands for (images: all of them), links followed."""
+    try:
+        files = image_files(name) or [name]
+    except (InputError, OSError):  # a folder or pattern without images
+        files = []
+    return {os.path.realpath(file) for file in files}
+
+
 def _default_output(source: str, folder: Path | None, codec: str) -> Path:
     path = Path(source)
-    if glob.has_magic(source) and not path.exists():
+    is_pattern = glob.has_magic(source) or path.suffix.lower() in IMAGE_SUFFIXES
+    if is_pattern and not path.exists():
         path = path.parent  # images by a pattern: named after their folder, and put beside it
     name = f"{path.resolve().name if path.is_dir() else path.stem}_steady"
-    return (folder or path.parent) / (name + CONTAINERS.get(codec, ".mp4"))
+    return (folder or path.parent) / (name + default_suffix(codec, path.suffix))
 
 
 def run(
@@ -136,25 +154,31 @@ def run(
 
     Returns:
         One record a job: `StabilizationResult.summary()` with "status" "ok", or the "error" with
-        "failed" (bad input) or "crashed" (unexpected).
+        "failed" (bad input) or "crashed" (unexpected); both when the video was written and only its
+        report or comparison failed.
     """
     records = []
     for job in jobs:
+        record: dict[str, Any] = {"source": job.source, "status": "ok"}
+        problem = None
         try:
             with console.bar(Path(job.source).name) as progress:
-                record = _run_one(job, options, motion, overwrite, progress)
-            console.done(record)
+                _run_one(job, record, options, motion, overwrite, progress)
         except SteadyviewError as error:
-            record = _failure(job, "failed", error)
-            console.error(record["error"])
+            record["status"], record["error"] = "failed", _one_line(error)
+            problem = record["error"]
         except Exception as error:
             if os.environ.get("STEADYVIEW_DEBUG"):
                 raise
-            record = _failure(job, "crashed", error)
-            console.error(
+            record["status"], record["error"] = "crashed", _one_line(error)
+            problem = (
                 f"{job.source}: unexpected {type(error).__name__}: {record['error']} "
                 "(set STEADYVIEW_DEBUG=1 for the traceback)"
             )
+        if "output" in record:
+            console.done(record)
+        if problem is not None:
+            console.error(problem)
         records.append(record)
     return records
 
@@ -165,27 +189,26 @@ def exit_code(records: Sequence[dict[str, Any]]) -> int:
     return 1 if "crashed" in states else 2 if "failed" in states else 0
 
 
-def _failure(job: Job, status: str, error: Exception) -> dict[str, Any]:
-    message = " ".join(str(error).split()) or type(error).__name__
-    return {"source": job.source, "status": status, "error": message}
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _run_one(
     job: Job,
+    record: dict[str, Any],
     options: StabilizeOptions,
     motion: Path | None,
     overwrite: bool,
     progress: Progress,
-) -> dict[str, Any]:
-    from .api import stabilize
-
+) -> None:
+    """Fills the record as far as it gets."""
     for extra in (job.report, job.compare):
         if extra is not None and extra.exists() and not overwrite:
             raise OutputError(f"output: {extra} exists; --overwrite replaces it")
     if motion is not None and not motion.parent.is_dir():
         raise OutputError(f"motion: the folder {motion.parent} does not exist; make it first")
     started = time.perf_counter()
-    result = stabilize(
+    result = api.stabilize(
         job.source,
         job.output,
         options=options,
@@ -194,8 +217,8 @@ def _run_one(
         overwrite=overwrite,
     )
     seconds = time.perf_counter() - started
-    record: dict[str, Any] = {"status": "ok", **result.summary()}
-    record["frames_per_second"] = record["frames"] / seconds
+    summary = result.summary()
+    record.update(summary, frames_per_second=summary["frames"] / seconds)
     if job.compare is not None:
         from .render.compare import compare_side_by_side
 
@@ -207,12 +230,12 @@ def _run_one(
         from .metrics import compare_videos
         from .report.html import write_report
 
-        progress("measuring", 0, None)
-        quality = compare_videos(job.source, job.output)
+        quality = compare_videos(
+            job.source, job.output, lambda done, total: progress("measure", done, total)
+        )
         record["quality"] = quality.to_dict()
         write_report(result, job.report, quality=quality, overwrite=overwrite)
         record["report"] = str(job.report)
-    return record
 
 
 @dataclass
@@ -221,7 +244,6 @@ class Console:
 
     quiet: bool = False
     as_json: bool = False
-    _live: Any = field(default=None, repr=False)
 
     @contextlib.contextmanager
     def bar(self, name: str) -> Iterator[Progress]:
@@ -322,7 +344,7 @@ def quality_lines(quality: dict[str, Any]) -> list[str]:
 
     def number(key: str, form: str = ".2f") -> str:
         value = quality.get(key)
-        return "-" if value is None or value != value else format(value, form)
+        return "-" if value is None else format(value, form)
 
     return [
         row("measured", "before", "after"),

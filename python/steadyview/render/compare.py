@@ -17,8 +17,6 @@ from ..video.writer import VideoWriter
 
 __all__ = ["compare_side_by_side", "draw_label", "side_by_side", "wipe_pair"]
 
-Progress = Callable[[str, int, int | None], None]
-
 GAP = 4  # px between the halves
 PERIOD = 6.0  # seconds of one swing of the divider
 
@@ -32,7 +30,7 @@ def compare_side_by_side(
     labels: tuple[str, str] = ("before", "after"),
     max_width: int = 1920,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Callable[[str, int, int | None], None] | None = None,
 ) -> int:
     """Writes a video that shows two videos at once, frame by frame, with the sound of the first.
 

@@ -14,7 +14,13 @@ from ..errors import OptionError
 from .hdr import hdr_options
 from .info import PixelFormat, VideoInfo, nearest_planar
 
-__all__ = ["CONTAINERS", "EncoderChoice", "choose_encoder", "choose_pixel_format"]
+__all__ = [
+    "CONTAINERS",
+    "EncoderChoice",
+    "choose_encoder",
+    "choose_pixel_format",
+    "default_suffix",
+]
 
 # Suffix → FFmpeg's muxer, and the encoders tried when none is asked for.
 CONTAINERS = {
@@ -117,6 +123,22 @@ def _candidates(asked: str, defaults: Sequence[str]) -> list[str]:
         return [name]
     allowed = sorted({*_ALIASES, *_SOFTWARE, "auto"})
     raise OptionError(f"codec must be one of {', '.join(allowed)}; got {asked!r}")
+
+
+def default_suffix(codec: str, source_suffix: str) -> str:
+    """The container for a codec: the source's, so that all its streams survive, if it holds it.
+
+    AVI is not taken over: it has no timestamps.
+    """
+    name = _ALIASES.get(codec.lower(), codec.lower())
+    suffix = source_suffix.lower()
+    if name == "auto" and suffix in CONTAINERS:
+        name = CONTAINERS[suffix][1]
+    for candidate in (suffix, ".mp4", ".mov", ".mkv"):
+        known = candidate in CONTAINERS and candidate != ".avi"
+        if known and _container_holds(CONTAINERS[candidate][0], name):
+            return candidate
+    return ".mp4"
 
 
 def _container_holds(muxer: str, name: str) -> bool:
