@@ -53,7 +53,7 @@ $(BIN)/python:
 # The demo needs neither torch nor the developers' tools.
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	test -f $(VENV)/.install || { $(BIN)/pip install -q $(BUILD_TOOLS) && \
-	    $(BIN)/pip install -q --no-build-isolation -e ".[report]"; }
+	    $(BIN)/pip install -q --no-build-isolation -e .; }
 	touch $@
 
 $(VENV)/.install: pyproject.toml | $(BIN)/python

@@ -1,6 +1,6 @@
 """Makes the README's pictures from the example clip: an animation, the path plot, the report's top.
 
-Usage: python tools/readme_images.py   (needs steadyview[report]; the last picture needs Chromium)
+Usage: python tools/readme_images.py   (needs steadyview[dev]; the last picture needs Chromium)
 """
 
 import shutil

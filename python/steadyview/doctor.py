@@ -32,7 +32,7 @@ HARDWARE = ("_nvenc", "_vaapi", "_videotoolbox", "_qsv")
 #: Optional package -> what it is for, and the extra that installs it.
 OPTIONAL = {
     "torch": ("tensor operations (steadyview.ops)", "torch"),
-    "matplotlib": ("result.plot()", "report"),
+    "matplotlib": ("result.plot()", "plot"),
     "ipywidgets": ("before/after slider in notebooks", "notebook"),
 }
 
@@ -91,7 +91,7 @@ def _tensor_info() -> dict[str, Any]:
     try:
         importlib.import_module("torch")
         extension = importlib.import_module("steadyview._C")
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # torch raises OSError when a library is missing
         return {"available": False, "error": " ".join(str(error).split())}
     return {
         "available": True,
@@ -130,7 +130,9 @@ def _problems(info: dict[str, Any]) -> list[dict[str, str]]:
     def add(missing: str, meaning: str, fix: str) -> None:
         problems.append({"missing": missing, "meaning": meaning, "fix": fix})
 
-    rebuild = "pip install --no-build-isolation ."
+    tools = "in a checkout: pip install scikit-build-core pybind11 cmeel-eigen ninja cmake"
+    build = "pip install --no-build-isolation ."
+    rebuild = f"{tools} && {build}"
     if not info["core"]["available"]:
         add(f"steadyview._core ({info['core']['error']})", "nothing works", rebuild)
     if info["packages"]["av"] is None:
@@ -139,7 +141,7 @@ def _problems(info: dict[str, Any]) -> list[dict[str, str]]:
         add("OpenCV", "motion cannot be measured", "pip install opencv-python-headless")
     tensors = info["tensors"]
     if not tensors["available"]:
-        fix = "pip install torch && " + rebuild if info["optional"]["torch"] is None else rebuild
+        fix = f"{tools} torch && {build}" if info["optional"]["torch"] is None else rebuild
         add(f"steadyview._C ({tensors['error']})", "no tensor operations; the rest works", fix)
     else:
         if not _same_release(tensors["built_with_torch"], tensors["torch"]):
@@ -153,7 +155,7 @@ def _problems(info: dict[str, Any]) -> list[dict[str, str]]:
             add(
                 "CUDA kernels",
                 "tensor operations run on the CPU only",
-                f"install nvcc, then CMAKE_ARGS=-DSTEADYVIEW_CUDA=ON {rebuild}",
+                f"install nvcc, then {tools} && CMAKE_ARGS=-DSTEADYVIEW_CUDA=ON {build}",
             )
     for name, (purpose, extra) in OPTIONAL.items():
         if name != "torch" and info["optional"][name] is None:
