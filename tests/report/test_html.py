@@ -97,8 +97,8 @@ def test_report_of_what_cannot_be_measured(
     white = np.full((30, 120, 160, 3), 255, np.uint8)
     blank = videos.write_video(folder / "blank.mp4", white)
     quality = compare_videos(str(result.source), str(blank))
-    before_scripts = report_html(result, quality).partition("<script>")[0]
-    assert not re.search(r"\bnan\b|NaN", before_scripts)
+    text = re.sub(r"base64,[^\"]*", "", report_html(result, quality).partition("<script>")[0])
+    assert not re.search(r"\bnan\b|NaN", text)
 
 
 def test_existing_report_is_kept(result: steadyview.StabilizationResult, folder: Path) -> None:
