@@ -125,19 +125,17 @@ def _candidates(asked: str, defaults: Sequence[str]) -> list[str]:
     raise OptionError(f"codec must be one of {', '.join(allowed)}; got {asked!r}")
 
 
-def default_suffix(codec: str, source_suffix: str) -> str:
+def default_suffix(codec: str | None, source_suffix: str) -> str:
     """The container for a codec: the source's, so that all its streams survive, if it holds it.
 
     AVI is not taken over: it has no timestamps.
     """
-    name = _ALIASES.get(codec.lower(), codec.lower())
-    suffix = source_suffix.lower()
-    if name == "auto" and suffix in CONTAINERS:
-        name = CONTAINERS[suffix][1]
-    for candidate in (suffix, ".mp4", ".mov", ".mkv"):
-        known = candidate in CONTAINERS and candidate != ".avi"
-        if known and _container_holds(CONTAINERS[candidate][0], name):
-            return candidate
+    for suffix in (source_suffix.lower(), ".mp4", ".mov", ".mkv"):
+        if suffix in CONTAINERS and suffix != ".avi":
+            muxer, defaults = CONTAINERS[suffix]
+            names = defaults if codec is None else _candidates(codec.lower(), defaults)
+            if any(_container_holds(muxer, name) for name in names):
+                return suffix
     return ".mp4"
 
 
