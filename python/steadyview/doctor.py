@@ -130,7 +130,7 @@ def _problems(info: dict[str, Any]) -> list[dict[str, str]]:
     def add(missing: str, meaning: str, fix: str) -> None:
         problems.append({"missing": missing, "meaning": meaning, "fix": fix})
 
-    tools = "in a checkout: pip install scikit-build-core pybind11 cmeel-eigen ninja cmake"
+    tools = "in a checkout: pip install scikit-build-core pybind11 ninja cmake"
     build = "pip install --no-build-isolation ."
     rebuild = f"{tools} && {build}"
     if not info["core"]["available"]:

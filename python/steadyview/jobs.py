@@ -133,7 +133,7 @@ def _files(name: str) -> set[str]:
     return {os.path.realpath(file) for file in files}
 
 
-def _default_output(source: str, folder: Path | None, codec: str) -> Path:
+def _default_output(source: str, folder: Path | None, codec: str | None) -> Path:
     path = Path(source)
     is_pattern = glob.has_magic(source) or path.suffix.lower() in IMAGE_SUFFIXES
     if is_pattern and not path.exists():
