@@ -143,7 +143,7 @@ def draw(rows: list[Facts]) -> None:
     axes.set_xticks(range(len(theirs)), labels, fontsize=7)
     axes.set_ylabel("shake removed above 1 Hz (dB)")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     figure.savefig(PLOT, dpi=130)
 
 
