@@ -107,7 +107,8 @@ def memory(facts: Facts) -> str:
     short, long = facts["runs"]
     return (
         f"Memory at {facts['size'][0]}×{facts['size'][1]}: {long['peak_mib']:.0f} MiB for "
-        f"{long['seconds'] // 60} minutes, {short['peak_mib']:.0f} MiB for {short['seconds']} s."
+        f"{long['seconds'] // 60} minutes, {short['peak_mib']:.0f} MiB for {short['seconds']} s"
+        + (f" ({facts['note']})." if "note" in facts else ".")
     )
 
 
@@ -118,12 +119,17 @@ def path_solver(rows: list[Facts]) -> str:
             row["problem"],
             f"{row['frames']:,}",
             f"{row['ms']:.2f} ms",
-            f"{row['fastest_peer_over_ours']:.1f}×",
+            f"{row['fastest_peer_over_ours']:.1f} times as long",
         ]
         for row in ours
         if row.get("fastest_peer_over_ours")
     ]
-    head = ["path QP, accuracy 1e-8", "frames", "steadyview", "fastest of PIQP, Clarabel, OSQP"]
+    head = [
+        "path QP, accuracy 1e-8",
+        "frames",
+        "steadyview",
+        "fastest of PIQP, Clarabel, OSQP takes",
+    ]
     return table(head, lines)
 
 
