@@ -57,6 +57,8 @@ class Builder {
   // No correction (or the largest window that keeps the margin) is the best path: no difference
   // that is weighted is more than a billionth of a pixel a frame.
   bool rests() const {
+    for (int64_t i = 0; i < 4 * problem_.settled_frames; ++i)
+      if (problem_.settled[i] != (i % 4 ? 0 : largest_)) return false;
     for (int order = 1; order <= reach_; ++order) {
       if (problem_.weight[order - 1] == 0) continue;
       for (const Difference& d : differences_[order - 1]) {
@@ -78,7 +80,10 @@ class Builder {
       term_weight_.assign(T * 12, 0);
     }
     const double unit = cost_unit();
-    for (int64_t t = 0; t < frames_; ++t) {
+    // A settled frame is no variable: its place in the chain is held by a lone zero.
+    for (int64_t i = 0; i < 4 * problem_.settled_frames; ++i)
+      hessian_[size_t(i / 4 * 64 + i % 4 * 5)] = 1;
+    for (int64_t t = problem_.settled_frames; t < frames_; ++t) {
       const double dt = unit * frame_time(t);
       double* block = hessian_.data() + t * 64;
       const double pull[4] = {problem_.zoom * dt, problem_.hold * dt, problem_.hold * dt,
@@ -181,6 +186,23 @@ class Builder {
     return 1 / (largest * dt);
   }
 
+  // How many of the frames t..t+order are settled.
+  int settled(int64_t t, int order) const {
+    return static_cast<int>(std::clamp<int64_t>(problem_.settled_frames - t, 0, order + 1));
+  }
+
+  // What a difference is while its variables are 0: its offset, and its settled frames.
+  void settled_part(int64_t t, const Difference& d, int known, Complex* zoomed,
+                    Complex* shifted) const {
+    *zoomed = 0;
+    *shifted = d.offset;
+    for (int j = 0; j < known; ++j) {
+      const double* b = problem_.settled + (t + j) * 4;
+      *zoomed += d.e[j] * Complex(b[0], b[1]) * radius_;
+      *shifted += d.e[j] * Complex(b[2], b[3]);
+    }
+  }
+
   void add(int64_t t, int order, double unit) {
     const Difference& d = differences_[order - 1][size_t(t)];
     const double w = unit * share(t, order) * problem_.weight[order - 1];
@@ -188,8 +210,11 @@ class Builder {
       add_term(t, order, d, w);
       return;
     }
-    for (int i = 0; i <= order; ++i) {
-      for (int j = 0; j <= i; ++j) {
+    const int known = settled(t, order);
+    Complex zoomed, shifted;
+    settled_part(t, d, known, &zoomed, &shifted);
+    for (int i = known; i <= order; ++i) {
+      for (int j = known; j <= i; ++j) {
         const Complex h = 2 * w * std::conj(d.e[i]) * d.e[j];
         double* block = hessian_.data() + ((t + i) * 4 + (i - j)) * 16;
         for (int pair = 0; pair < 4; pair += 2) {
@@ -199,9 +224,12 @@ class Builder {
           block[(pair + 1) * 4 + pair + 1] += h.real();
         }
       }
-      const Complex g = 2 * w * std::conj(d.e[i]) * d.offset;
-      gradient_[size_t(t + i) * 4 + 2] += g.real();
-      gradient_[size_t(t + i) * 4 + 3] += g.imag();
+      const Complex g[2] = {2 * w * std::conj(d.e[i]) * zoomed, 2 * w * std::conj(d.e[i]) * shifted};
+      double* gradient = gradient_.data() + (t + i) * 4;
+      for (int pair = 0; pair < 2; ++pair) {
+        gradient[2 * pair] += g[pair].real();
+        gradient[2 * pair + 1] += g[pair].imag();
+      }
     }
   }
 
@@ -210,7 +238,10 @@ class Builder {
     const int base = (order - 1) * 4;
     // Differences in pixels a frame: the rows of all orders are then near 1.
     const double scale = size(d);
-    for (int j = 0; j <= order; ++j)
+    const int known = settled(t, order);
+    Complex zoomed, shifted;
+    settled_part(t, d, known, &zoomed, &shifted);
+    for (int j = known; j <= order; ++j)
       for (int pair = 0; pair < 4; pair += 2)
         for (int part = 0; part < 2; ++part) {
           double* row =
@@ -218,8 +249,10 @@ class Builder {
           row[pair + part] = d.e[j].real() / scale;
           row[pair + 1 - part] = (part ? 1 : -1) * d.e[j].imag() / scale;
         }
-    term_offset_[size_t(last) * 12 + base + 2] = -d.offset.real() / scale;
-    term_offset_[size_t(last) * 12 + base + 3] = -d.offset.imag() / scale;
+    const Complex part[2] = {zoomed, shifted};
+    for (int i = 0; i < 4; ++i)
+      term_offset_[size_t(last) * 12 + base + i] =
+          -(i % 2 ? part[i / 2].imag() : part[i / 2].real()) / scale;
     for (int i = 0; i < 4; ++i) term_weight_[size_t(last) * 12 + base + i] = w * scale;
   }
 
@@ -243,7 +276,9 @@ class Builder {
     matrix_[row * 4] = 1;
     lower[row] = problem_.crop_limit * radius_;
     upper[row] = inf;
-    for (int64_t t = 0; t < frames_; ++t) {
+    lower_.assign(size_t(problem_.settled_frames * rows), -inf);
+    upper_.assign(size_t(problem_.settled_frames * rows), inf);
+    for (int64_t t = problem_.settled_frames; t < frames_; ++t) {
       lower_.insert(lower_.end(), lower, lower + rows);
       upper_.insert(upper_.end(), upper, upper + rows);
     }
@@ -307,6 +342,7 @@ CameraPathResult solve_camera_path(const CameraPathProblem& problem, const Chain
       const double still[4] = {a, 0, 0, 0};
       std::copy(still, still + 4, path + t * 4);
     }
+    std::copy(problem.settled, problem.settled + 4 * problem.settled_frames, path);
     result.violation = std::max(0.0, violation(problem, path));
     if (result.violation > 1e-9) result.status = ChainQpStatus::invalid;  // no room for the margin
     return result;
@@ -317,6 +353,7 @@ CameraPathResult solve_camera_path(const CameraPathProblem& problem, const Chain
       const double middle[4] = {problem.crop_limit + 0.5 * room, 0, 0, 0};
       std::copy(middle, middle + 4, path + t * 4);
     }
+  std::copy(problem.settled, problem.settled + 4 * problem.settled_frames, path);
   builder.to_scaled(path);
   ChainQpOptions accuracy = options;
   if (problem.l1) {  // far below a pixel; its last digits are ill-conditioned
@@ -330,7 +367,8 @@ CameraPathResult solve_camera_path(const CameraPathProblem& problem, const Chain
   result.primal = solved.primal;
   result.dual = solved.dual;
   result.gap = solved.gap;
-  for (int64_t t = 0; t < problem.frames; ++t)
+  std::copy(problem.settled, problem.settled + 4 * problem.settled_frames, path);
+  for (int64_t t = problem.settled_frames; t < problem.frames; ++t)
     result.violation = std::max(result.violation, make_feasible(problem, largest, path + t * 4));
   return result;
 }

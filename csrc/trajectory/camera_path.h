@@ -37,6 +37,10 @@ struct CameraPathProblem {
   double hold = 1, zoom = 1;           // pull of (b, tx, ty) and of a to no correction
   double weight[3] = {0, 0, 0};        // w1, w2, w3, in s^2, s^4, s^6 (l1: s, s^2, s^3)
   bool l1 = false;
+  // The first rows of the path when they are settled already: a window that slides along a video
+  // goes on from them. They come back as they were given, and count as allowed.
+  const double* settled = nullptr;  // [settled_frames][4]
+  int64_t settled_frames = 0;
 };
 
 struct CameraPathResult {

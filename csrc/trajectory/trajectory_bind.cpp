@@ -95,12 +95,16 @@ py::tuple solve_chain_qp(const Array& hessian, const Array& gradient, const Arra
 
 py::tuple camera_path(const Array& motion, const Array& times, const Array& confidence,
                       double width, double height, double crop_limit, double margin, double hold,
-                      double zoom, const Array& weights, bool l1, int max_iterations) {
+                      double zoom, const Array& weights, bool l1, int max_iterations,
+                      const Array& settled) {
   const py::ssize_t frames = times.size();
   expect_shape(times, "times", {frames});
   expect_shape(motion, "motion", {frames > 0 ? frames - 1 : 0, 4});
   expect_shape(confidence, "confidence", {frames > 0 ? frames - 1 : 0});
   expect_shape(weights, "weights", {3});
+  if (settled.ndim() != 2 || settled.shape(0) > frames)
+    throw std::invalid_argument("settled must have two axes, and at most a row a frame");
+  expect_shape(settled, "settled", {settled.shape(0), 4});
   Array path({frames, py::ssize_t(4)});
   CameraPathProblem problem;
   problem.frames = frames;
@@ -115,6 +119,8 @@ py::tuple camera_path(const Array& motion, const Array& times, const Array& conf
   problem.zoom = zoom;
   std::copy(weights.data(), weights.data() + 3, problem.weight);
   problem.l1 = l1;
+  problem.settled = settled.data();
+  problem.settled_frames = settled.shape(0);
   ChainQpOptions options;
   options.max_iterations = max_iterations;
   CameraPathResult result;
@@ -146,6 +152,7 @@ void register_trajectory(py::module_& module) {
              py::arg("confidence"), py::arg("width"), py::arg("height"), py::arg("crop_limit"),
              py::arg("margin"), py::arg("hold"), py::arg("zoom"), py::arg("weights"), py::arg("l1"),
              py::arg("max_iterations") = 100,
+             py::arg("settled") = Array(std::vector<py::ssize_t>{0, 4}),
              "The smooth camera path of one shot (csrc/trajectory/camera_path.h): path, info.");
 }
 

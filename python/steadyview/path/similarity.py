@@ -64,6 +64,7 @@ def smooth_similarity(
     shares: tuple[float, float, float] | None = None,
     zoom_pull: float = ZOOM_PULL,
     max_iterations: int = 100,
+    settled: ArrayLike | None = None,
 ) -> CameraPath:
     """The smoothest path of the view that stays inside the source frames.
 
@@ -93,6 +94,8 @@ def smooth_similarity(
         zoom_pull: pull of the zoom to none, relative to that of rotation and translation; the less,
             the more readily the view is cropped down to the limit.
         max_iterations: of the solver, for each shot.
+        settled: `(P, 4)` rows of the path's first P frames that are settled already (by a window
+            of the video that ended earlier): they are kept, and the path goes on from them.
 
     Returns:
         The path. It is inside the source whatever its status.
@@ -114,6 +117,7 @@ def smooth_similarity(
     frames = len(times)
     trust = _confidence(confidence, frames)
     bounds = [*_shots(shots, frames), frames]
+    start = _settled(settled, frames)
     hold, zoom, weights = _weights(smooth, static, norm, shares, zoom_pull)
 
     path = np.empty((frames, 4))
@@ -134,6 +138,7 @@ def smooth_similarity(
             weights,
             norm == "l1",
             max_iterations,
+            start[first:end],
         )
         status = _worse(status, info["status"])
         iterations += info["iterations"]
@@ -214,6 +219,15 @@ def _confidence(confidence: ArrayLike | None, frames: int) -> np.ndarray:
     if not ((confidence >= 0) & (confidence <= 1)).all():
         raise OptionError("confidence must lie in [0, 1]")
     return np.maximum(confidence, 0.1)
+
+
+def _settled(settled: ArrayLike | None, frames: int) -> np.ndarray:
+    rows = np.ascontiguousarray(np.empty((0, 4)) if settled is None else settled, dtype=np.float64)
+    if rows.ndim != 2 or rows.shape[1] != 4 or len(rows) > frames:
+        raise OptionError(f"settled must be (P, 4) with P <= {frames}, got {rows.shape}")
+    if not np.isfinite(rows).all():
+        raise OptionError("settled must be finite")
+    return rows
 
 
 def _shots(shots: Sequence[int], frames: int) -> list[int]:
