@@ -67,6 +67,20 @@ class GlobalMotion:
     def frames(self) -> int:
         return len(self.times)
 
+    def window(self, first: int, last: int) -> "GlobalMotion":
+        """The motion of the frames first to last - 1; its first shot may have begun before."""
+        inside = slice(first, max(last - 1, first))
+        return GlobalMotion(
+            self.frame_size,
+            self.times[first:last],
+            self.similarity[inside],
+            self.homography[inside],
+            self.coefficients[inside],
+            self.confidence[inside],
+            self.residual[inside],
+            (0, *(shot - first for shot in self.shots if first < shot < last)),
+        )
+
     def save(self, path: str | Path) -> None:
         """Writes the motion file: JSON, one row a frame, readable and editable.
 
@@ -86,14 +100,18 @@ class GlobalMotion:
         return cls(**read_motion(Path(path)))
 
 
-@dataclass
-class _Transition:
-    similarity: np.ndarray
-    homography: np.ndarray
-    coefficients: np.ndarray
-    confidence: float
-    residual: float
-    link: Link
+def _row_type(grid: int) -> np.dtype:
+    """What is kept of a transition: some 300 bytes, whatever the size of the frames."""
+    return np.dtype(
+        [
+            ("similarity", np.float64, 4),
+            ("homography", np.float32, (3, 3)),
+            ("coefficients", np.float32, (2, grid, grid)),
+            ("confidence", np.float64),
+            ("residual", np.float64),
+            ("link", np.uint8),
+        ]
+    )
 
 
 @dataclass
@@ -155,7 +173,7 @@ class MotionEstimator:
             {**_scaled_options(max(reduced)), **(options or {})},
         )
         self._times: list[float] = []
-        self._transitions: list[_Transition] = []
+        self._rows = np.zeros(256, _row_type(grid))  # transitions, and room for more
         self._previous: _Reference | None = None
         self._anchor: _Reference | None = None  # the last frame before the trouble
 
@@ -184,46 +202,53 @@ class MotionEstimator:
         current = _Reference(frame, frame.small(self._flow_factor), len(self._times))
         self._times.append(float(time))
         if self._previous is not None:
-            transition = self._measure(self._previous, current)
-            self._transitions.append(transition)
-            self._bridge(self._previous, current, transition.link)
+            if current.index > len(self._rows):
+                self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
+            row = self._rows[current.index - 1]
+            self._measure(self._previous, current, row)
+            self._bridge(self._previous, current, Link(row["link"]))
         self._previous = current
+
+    @property
+    def frames(self) -> int:
+        """Frames that were added so far."""
+        return len(self._times)
 
     def finish(self) -> GlobalMotion:
         """The motion of all frames: gaps filled by the motion prior, split into shots."""
-        times = np.array(self._times)
-        shots = find_shots([t.link for t in self._transitions])
-        count = len(self._transitions)
-        grid = self.grid
-        similarity = np.array([t.similarity for t in self._transitions]).reshape(count, 4)
-        homography = np.array([t.homography for t in self._transitions]).reshape(count, 3, 3)
-        coefficients = np.array([t.coefficients for t in self._transitions])
-        confidence = np.array([t.confidence for t in self._transitions]).reshape(count)
-        residual = np.array([t.residual for t in self._transitions]).reshape(count)
-        coefficients = coefficients.reshape(count, 2, grid, grid)
-        for first in shots[1:]:
-            similarity[first - 1] = (1, 0, 0, 0)
-            homography[first - 1] = np.eye(3)
-            coefficients[first - 1] = 0
-            confidence[first - 1] = 0
-        for first, last in zip(shots, (*shots[1:], len(times)), strict=True):
-            inside = slice(first, max(last - 1, first))
+        return self.window(0, self.frames)
+
+    def window(self, first: int, last: int) -> GlobalMotion:
+        """The motion of the frames first to last - 1 as far as it is known now.
+
+        Later frames can still change it, as far back as a flash or a blank is bridged.
+        """
+        times = np.array(self._times[first:last])
+        count = max(len(times) - 1, 0)
+        rows = self._rows[first : first + count].copy()
+        before = min(first, 1)  # whether a shot starts depends on the transition before
+        links = [Link(link) for link in self._rows["link"][first - before : first + count]]
+        starts = [start - before for start in find_shots(links) if start > before]
+        shots = (0, *starts)
+        for start in starts:
+            rows[start - 1] = _identity_row(rows.dtype)
+        for start, end in zip(shots, (*starts, len(times)), strict=True):
+            inside = rows[start : max(end - 1, start)]
             hold_prior(
-                times[first:last],
-                confidence[inside],
-                similarity[inside],
-                homography[inside],
-                coefficients[inside],
+                times[start:end],
+                inside["confidence"],
+                inside["similarity"],
+                inside["homography"],
+                inside["coefficients"],
             )
-        # Single precision is a ten-thousandth of a pixel, and makes the file short and exact.
         return GlobalMotion(
             frame_size=self.frame_size,
             times=times,
-            similarity=similarity,
-            homography=homography.astype(np.float32).astype(np.float64),
-            coefficients=coefficients.astype(np.float32).astype(np.float64),
-            confidence=confidence,
-            residual=residual,
+            similarity=rows["similarity"].copy(),
+            homography=rows["homography"].copy(),
+            coefficients=rows["coefficients"].copy(),
+            confidence=rows["confidence"].copy(),
+            residual=rows["residual"].copy(),
             shots=shots,
         )
 
@@ -237,7 +262,8 @@ class MotionEstimator:
         self._deepest = max(self._deepest, needed)
         return self._deepest
 
-    def _measure(self, first: _Reference, second: _Reference) -> _Transition:
+    def _measure(self, first: _Reference, second: _Reference, row: np.void) -> None:
+        """Fills a row with the motion from one frame to another."""
         flow = self._flow.flow(first.small, second.small)
         if flow is not None and not isinstance(self._flow, DisFlow):
             _check_flow(flow, first.small.shape, type(self._flow).__name__)
@@ -254,14 +280,12 @@ class MotionEstimator:
         coefficients = factor * found["model_coefficients"] + similarity_coefficients(
             found["model_similarity"] * scale, self.frame_size, self.grid
         )
-        return _Transition(
-            similarity=found["similarity"] * scale,
-            homography=to_full @ found["homography"] @ np.linalg.inv(to_full),
-            coefficients=coefficients,
-            confidence=confidence if link is Link.ALIGNED else 0.0,
-            residual=found["residual"],
-            link=link,
-        )
+        row["similarity"] = found["similarity"] * scale
+        row["homography"] = to_full @ found["homography"] @ np.linalg.inv(to_full)
+        row["coefficients"] = coefficients
+        row["confidence"] = confidence if link is Link.ALIGNED else 0.0
+        row["residual"] = found["residual"]
+        row["link"] = link.value
 
     def _bridge(self, previous: _Reference, current: _Reference, link: Link) -> None:
         """After a failure, aligns later frames with the last one before it.
@@ -281,26 +305,28 @@ class MotionEstimator:
         if current.blank:
             return
         anchor.tries += 1
-        across = self._measure(anchor, current)
-        if across.link is not Link.ALIGNED:
+        across = np.zeros((), self._rows.dtype)[()]
+        self._measure(anchor, current, across)
+        if across["link"] != Link.ALIGNED.value:
             return
-        inside = self._transitions[anchor.index :]
-        lost = [t for t in inside if t.link is not Link.ALIGNED]
-        known = [t for t in inside if t.link is Link.ALIGNED]
-        still = np.array([1.0, 0, 0, 0])
+        inside = self._rows[anchor.index : current.index]
+        aligned = inside["link"] == Link.ALIGNED.value
+        known, lost = inside[aligned], np.flatnonzero(~aligned)
+        still = _identity_row(inside.dtype)
         share = 1 / max(len(lost), 1)
-        for t in lost:
-            moved = across.similarity - still - sum(k.similarity - still for k in known)
-            t.similarity = still + share * moved
-            turned = across.homography - np.eye(3) - sum(k.homography - np.eye(3) for k in known)
-            t.homography = np.eye(3) + share * turned
-            t.coefficients = share * (across.coefficients - sum(k.coefficients for k in known))
-            t.confidence, t.residual, t.link = (
-                0.5 * across.confidence,
-                across.residual,
-                Link.ALIGNED,
-            )
+        for name in ("similarity", "homography", "coefficients"):
+            moved = across[name] - still[name] - (known[name] - still[name]).sum(axis=0)
+            inside[name][lost] = still[name] + share * moved
+        inside["confidence"][lost] = 0.5 * across["confidence"]
+        inside["residual"][lost] = across["residual"]
+        inside["link"][lost] = Link.ALIGNED.value
         self._anchor = None
+
+
+def _identity_row(row_type: np.dtype) -> np.void:
+    row = np.zeros((), row_type)[()]
+    row["similarity"], row["homography"] = (1, 0, 0, 0), np.eye(3)
+    return row
 
 
 def _check_flow(flow: np.ndarray, shape: tuple[int, ...], name: str) -> None:

@@ -19,10 +19,10 @@ CORRELATION = 0.6
 class Link(Enum):
     """What is known of a transition."""
 
-    ALIGNED = "aligned"  # measured
-    BLANK = "blank"  # one of the frames shows nothing
-    FAILED = "failed"  # the frames do not align, and look alike: fast motion, blur, occlusion
-    DIFFERENT = "different"  # the frames do not align, and look different: a cut or a flash
+    ALIGNED = 0  # measured
+    BLANK = 1  # one of the frames shows nothing
+    FAILED = 2  # the frames do not align, and look alike: fast motion, blur, occlusion
+    DIFFERENT = 3  # the frames do not align, and look different: a cut or a flash
 
 
 def differ(first: np.ndarray, second: np.ndarray) -> bool:
