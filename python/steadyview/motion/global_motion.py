@@ -173,7 +173,7 @@ class MotionEstimator:
             {**_scaled_options(max(reduced)), **(options or {})},
         )
         self._times: list[float] = []
-        self._rows = np.zeros(256, _row_type(grid))  # transitions, and room for more
+        self._rows: np.ndarray = np.zeros(256, _row_type(grid))  # transitions, and room for more
         self._previous: _Reference | None = None
         self._anchor: _Reference | None = None  # the last frame before the trouble
 
@@ -204,9 +204,9 @@ class MotionEstimator:
         if self._previous is not None:
             if current.index > len(self._rows):
                 self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-            row = self._rows[current.index - 1]
+            row = self._rows[current.index - 1 : current.index]
             self._measure(self._previous, current, row)
-            self._bridge(self._previous, current, Link(row["link"]))
+            self._bridge(self._previous, current, Link(row["link"][0]))
         self._previous = current
 
     @property
@@ -231,7 +231,7 @@ class MotionEstimator:
         starts = [start - before for start in find_shots(links) if start > before]
         shots = (0, *starts)
         for start in starts:
-            rows[start - 1] = _identity_row(rows.dtype)
+            rows[start - 1 : start] = _identity_row(rows.dtype)
         for start, end in zip(shots, (*starts, len(times)), strict=True):
             inside = rows[start : max(end - 1, start)]
             hold_prior(
@@ -262,8 +262,8 @@ class MotionEstimator:
         self._deepest = max(self._deepest, needed)
         return self._deepest
 
-    def _measure(self, first: _Reference, second: _Reference, row: np.void) -> None:
-        """Fills a row with the motion from one frame to another."""
+    def _measure(self, first: _Reference, second: _Reference, row: np.ndarray) -> None:
+        """Fills a table of one row with the motion from one frame to another."""
         flow = self._flow.flow(first.small, second.small)
         if flow is not None and not isinstance(self._flow, DisFlow):
             _check_flow(flow, first.small.shape, type(self._flow).__name__)
@@ -305,9 +305,9 @@ class MotionEstimator:
         if current.blank:
             return
         anchor.tries += 1
-        across = np.zeros((), self._rows.dtype)[()]
+        across: np.ndarray = np.zeros(1, self._rows.dtype)
         self._measure(anchor, current, across)
-        if across["link"] != Link.ALIGNED.value:
+        if across["link"][0] != Link.ALIGNED.value:
             return
         inside = self._rows[anchor.index : current.index]
         aligned = inside["link"] == Link.ALIGNED.value
@@ -323,8 +323,8 @@ class MotionEstimator:
         self._anchor = None
 
 
-def _identity_row(row_type: np.dtype) -> np.void:
-    row = np.zeros((), row_type)[()]
+def _identity_row(row_type: np.dtype) -> np.ndarray:
+    row = np.zeros(1, row_type)
     row["similarity"], row["homography"] = (1, 0, 0, 0), np.eye(3)
     return row
 
