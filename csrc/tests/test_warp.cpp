@@ -120,7 +120,8 @@ void warp_all(WarpRows warp_rows) {
       {{1e5, 0, 0, 0, 1e-5, 0, 0, 0, 1}, 0},
   };
   const int64_t sizes[][3] = {{1, 1, 1},    {1, 9, 5},   {9, 1, 9},    {3, 5, 40},
-                              {16, 16, 16}, {17, 6, 17}, {40, 12, 33}, {37, 21, 64}};
+                              {16, 16, 16}, {17, 6, 17}, {40, 12, 33}, {37, 21, 64},
+                              {120, 40, 99}};
   for (const Map& map : maps) {
     for (const auto& size : sizes) {
       for (Filter filter :

@@ -59,6 +59,22 @@ STEADYVIEW_LANE Ints multiply(Ints a, Ints b) { return _mm512_mullo_epi32(a, b);
 STEADYVIEW_LANE Ints subtract_words(Ints a, Ints b) { return _mm512_subs_epi16(a, b); }
 STEADYVIEW_LANE Ints add_words(Ints a, Ints b) { return _mm512_add_epi16(a, b); }
 STEADYVIEW_LANE Ints bits(Floats a) { return _mm512_castps_si512(a); }
+STEADYVIEW_LANE Floats as_floats(Ints a) { return _mm512_castsi512_ps(a); }
+STEADYVIEW_LANE Ints blend(Ints negative, Ints yes, Ints no) {
+  return _mm512_mask_blend_epi32(_mm512_movepi32_mask(negative), no, yes);
+}
+STEADYVIEW_LANE bool none(Ints a) { return _mm512_test_epi32_mask(a, a) == 0; }
+// The lower word of each lane in both its words.
+STEADYVIEW_LANE Ints twice(Ints a) {
+  return pick_bytes(
+      a, _mm512_broadcast_i32x4(_mm_set_epi32(0x0D0C0D0C, 0x09080908, 0x05040504, 0x01000100)));
+}
+STEADYVIEW_LANE Ints pick_words(Ints a, Ints index) { return _mm512_permutexvar_epi16(index, a); }
+// 32 samples as words.
+STEADYVIEW_LANE Ints load_words(const uint16_t* p) { return _mm512_loadu_si512(p); }
+STEADYVIEW_LANE Ints load_words(const uint8_t* p) {
+  return _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
 STEADYVIEW_LANE Ints gather(const uint8_t* p, Ints offset) {
   return _mm512_i32gather_epi32(offset, p, 1);
 }
@@ -66,16 +82,16 @@ STEADYVIEW_LANE void store_floats(float* p, Floats a) { _mm512_storeu_ps(p, a); 
 STEADYVIEW_LANE Floats select(Mask m, Floats yes, Floats no) {
   return _mm512_mask_blend_ps(m, no, yes);
 }
-// Element g of each array for the lanes of its run: 8 lanes (uint8) or 4 (uint16).
-template <int bytes>
-STEADYVIEW_LANE Ints spread(const int* const* runs, int64_t g) {
-  Ints a = _mm512_set1_epi32(runs[0][g]);
+// value(j) for the lanes of run j: 8 lanes (uint8) or 4 (uint16).
+template <int bytes, typename Value>
+STEADYVIEW_LANE Ints spread(Value value) {
+  Ints a = _mm512_set1_epi32(value(0));
   if constexpr (bytes == 1) {
-    return _mm512_mask_set1_epi32(a, 0xFF00, runs[1][g]);
+    return _mm512_mask_set1_epi32(a, 0xFF00, value(1));
   } else {
-    a = _mm512_mask_set1_epi32(a, 0x00F0, runs[1][g]);
-    a = _mm512_mask_set1_epi32(a, 0x0F00, runs[2][g]);
-    return _mm512_mask_set1_epi32(a, 0xF000, runs[3][g]);
+    a = _mm512_mask_set1_epi32(a, 0x00F0, value(1));
+    a = _mm512_mask_set1_epi32(a, 0x0F00, value(2));
+    return _mm512_mask_set1_epi32(a, 0xF000, value(3));
   }
 }
 // 16 source bytes for each 128-bit part of the register: one pointer a run.
@@ -144,6 +160,10 @@ STEADYVIEW_LANE Ints multiply(Ints a, Ints b) { return _mm256_mullo_epi32(a, b);
 STEADYVIEW_LANE Ints subtract_words(Ints a, Ints b) { return _mm256_subs_epi16(a, b); }
 STEADYVIEW_LANE Ints add_words(Ints a, Ints b) { return _mm256_add_epi16(a, b); }
 STEADYVIEW_LANE Ints bits(Floats a) { return _mm256_castps_si256(a); }
+STEADYVIEW_LANE Floats as_floats(Ints a) { return _mm256_castsi256_ps(a); }
+STEADYVIEW_LANE Ints blend(Ints negative, Ints yes, Ints no) {
+  return _mm256_blendv_epi8(no, yes, negative);
+}
 STEADYVIEW_LANE Ints gather(const uint8_t* p, Ints offset) {
   return _mm256_i32gather_epi32(reinterpret_cast<const int*>(p), offset, 1);
 }
@@ -151,10 +171,10 @@ STEADYVIEW_LANE void store_floats(float* p, Floats a) { _mm256_storeu_ps(p, a); 
 STEADYVIEW_LANE Floats select(Mask m, Floats yes, Floats no) {
   return _mm256_blendv_ps(no, yes, _mm256_castsi256_ps(m));
 }
-template <int bytes>
-STEADYVIEW_LANE Ints spread(const int* const* runs, int64_t g) {
-  const Ints a = _mm256_set1_epi32(runs[0][g]);
-  return bytes == 1 ? a : _mm256_blend_epi32(a, _mm256_set1_epi32(runs[1][g]), 0xF0);
+template <int bytes, typename Value>
+STEADYVIEW_LANE Ints spread(Value value) {
+  const Ints a = _mm256_set1_epi32(value(0));
+  return bytes == 1 ? a : _mm256_blend_epi32(a, _mm256_set1_epi32(value(bytes - 1)), 0xF0);
 }
 template <int bytes>
 STEADYVIEW_LANE Ints load_runs(const uint8_t* const* p) {

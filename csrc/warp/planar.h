@@ -43,7 +43,7 @@ struct Tables {
 };
 
 // Memory a variant needs for a row, in units of 8 bytes.
-constexpr int64_t scratch_size(int64_t groups) { return 16 * (groups + 32); }
+constexpr int64_t scratch_size(int64_t groups) { return 18 * (groups + 32); }
 
 // Warps rows [first, last).
 namespace baseline {

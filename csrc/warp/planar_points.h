@@ -22,6 +22,7 @@ STEADYVIEW_HOST_DEVICE T bounded(T a, T low, T high) {
   return a > low ? (a < high ? a : high) : low;  // NaN becomes low
 }
 
+constexpr float kOne = 32768;  // weights are stored negated: -1 fits 16 bits, +1 does not
 constexpr double kPi = 3.14159265358979323846;
 constexpr double kSmallestW = 1e-6;
 
@@ -39,6 +40,11 @@ struct RowPlan {
   int* far;  // (groups) not 0: do not use the parabola
   int64_t groups;
 };
+
+// Pixels of group g.
+STEADYVIEW_HOST_DEVICE int group_size(const PlaneWarp& plane, int64_t g) {
+  return static_cast<int>(least(kGroup, plane.output_width - g * kGroup));
+}
 
 // Lays the plan out in `scratch`; arrays are padded to whole vectors. Returns what is left.
 STEADYVIEW_HOST_DEVICE double* lay_out(RowPlan& plan, int64_t groups, double* scratch) {
@@ -109,25 +115,33 @@ void add_displacement(const double* cosines, int64_t step, int64_t n, const doub
 
 // Start, slope and bend of each group from its first pixel, its ninth and the next group's first.
 void fit_parabolas(const AxisPlan& axis, int64_t groups, int* far) {
-  // To a multiple of 2^-20 px: what is off a whole number by rounding only becomes whole.
+  // Adding and taking off rounds to a multiple of 2^-20 px (what is off a whole number by rounding
+  // only becomes whole), and to whole numbers.
   constexpr double kSnap = 1.5 * static_cast<double>(int64_t{1} << 32);
+  constexpr double kToWhole = 1.5 * static_cast<double>(int64_t{1} << 52);
+  const double* __restrict first = axis.first, * __restrict middle = axis.middle;
+  int* __restrict whole = axis.whole, * __restrict lost = far;
+  float* __restrict part = axis.part, * __restrict slopes = axis.slope, * __restrict bends = axis.bend;
   for (int64_t g = 0; g < groups; ++g) {
-    const double a = axis.first[g], b = axis.middle[g], c = axis.first[g + 1];
+    const double a = first[g], b = middle[g], c = first[g + 1];
     const double low = least(least(a, b), c), high = most(most(a, b), c);
-    far[g] |= !((low > -kFarthest) & (high < kFarthest));  // true for NaN
-    const double start = (bounded(a, -kFarthest, kFarthest) + kSnap) - kSnap;
-    const double whole = __builtin_floor(start);
+    lost[g] |= !((low > -kFarthest) & (high < kFarthest));  // true for NaN
+    double start = a > -kFarthest ? a : -kFarthest;
+    start = start < kFarthest ? start : kFarthest;
+    start = (start + kSnap) - kSnap;
+    double floor = (start + kToWhole) - kToWhole;
+    floor -= floor > start ? 1.0 : 0.0;
     const double bend = ((c - b) - (b - a)) * (1.0 / 128);
-    axis.whole[g] = static_cast<int>(whole);
-    axis.part[g] = static_cast<float>(start - whole);
-    axis.slope[g] = static_cast<float>((b - a) * 0.125 - 8 * bend);
-    axis.bend[g] = static_cast<float>(bend);
+    whole[g] = static_cast<int>(floor);
+    part[g] = static_cast<float>(start - floor);
+    slopes[g] = static_cast<float>((b - a) * 0.125 - 8 * bend);
+    bends[g] = static_cast<float>(bend);
   }
 }
 
 void plan_row(const PlaneWarp& plane, const Tables& tables, int64_t row, const double* terms,
               const RowPlan& plan) {
-  const int64_t n = plan.groups + 1, step = 2 * n;
+  const int64_t n = plan.groups + 1, step = 2 * n, filled = (plan.groups + 15) / 16 * 16;
   const AxisPlan &x = plan.axis[0], &y = plan.axis[1];
   line_points(plane, row, 0, n, x.first, y.first);
   line_points(plane, row, kGroup / 2, n, x.middle, y.middle);
@@ -136,9 +150,10 @@ void plan_row(const PlaneWarp& plane, const Tables& tables, int64_t row, const d
     add_displacement(tables.cosines, step, n, own, plane.terms, plan.axis[axis].first);
     add_displacement(tables.cosines + n, step, n, own, plane.terms, plan.axis[axis].middle);
   }
-  for (int64_t g = 0; g < plan.groups; ++g) plan.far[g] = 0;
-  fit_parabolas(x, plan.groups, plan.far);
-  fit_parabolas(y, plan.groups, plan.far);
+  // Whole vectors: what lies beyond the last group is never used.
+  for (int64_t g = 0; g < filled; ++g) plan.far[g] = 0;
+  fit_parabolas(x, filled, plan.far);
+  fit_parabolas(y, filled, plan.far);
 }
 
 // The source point of one pixel, for planes whose groups are no parabolas and for far points.
