@@ -9,6 +9,7 @@ namespace steadyview {
 void register_trajectory(pybind11::module_& module);
 void register_motion(pybind11::module_& module);
 void register_warp(pybind11::module_& module);
+void register_matching(pybind11::module_& module);
 
 }  // namespace steadyview
 
@@ -21,4 +22,5 @@ PYBIND11_MODULE(_core, module) {
   steadyview::register_trajectory(module);
   steadyview::register_motion(module);
   steadyview::register_warp(module);
+  steadyview::register_matching(module);
 }

@@ -2,5 +2,13 @@
 
 from .quality import QualityReport, compare_videos
 from .shake import Shake, measure_shake
+from .standard import StandardScores, standard_scores
 
-__all__ = ["QualityReport", "Shake", "compare_videos", "measure_shake"]
+__all__ = [
+    "QualityReport",
+    "Shake",
+    "StandardScores",
+    "compare_videos",
+    "measure_shake",
+    "standard_scores",
+]

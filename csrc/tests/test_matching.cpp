@@ -1,0 +1,60 @@
+#include <algorithm>
+#include <random>
+#include <vector>
+
+#include "expect.h"
+#include "matching/nearest.h"
+
+using namespace steadyview::matching;
+
+namespace {
+
+// Every pair in turn, against the kernel, for sizes around its tiles.
+void check(int64_t queries, int64_t trains, int length) {
+  std::mt19937 random(static_cast<unsigned>(queries * 1000 + trains + length));
+  const auto bytes = [&](int64_t count) {
+    std::vector<uint8_t> values(static_cast<size_t>(count * length));
+    // Few levels and both extremes, so that equal distances and the largest sums occur.
+    for (uint8_t& value : values) value = static_cast<uint8_t>(random() % 2 * 255);
+    return values;
+  };
+  const std::vector<uint8_t> query = bytes(queries), train = bytes(trains);
+  std::vector<int32_t> index(static_cast<size_t>(queries)), nearest(index), second(index);
+  nearest_two({.query = query.data(),
+               .train = train.data(),
+               .queries = queries,
+               .trains = trains,
+               .length = length,
+               .index = index.data(),
+               .nearest = nearest.data(),
+               .second = second.data()});
+  for (int64_t q = 0; q < queries; ++q) {
+    std::vector<std::pair<int32_t, int32_t>> all;
+    for (int64_t t = 0; t < trains; ++t) {
+      int32_t distance = 0;
+      for (int k = 0; k < length; ++k) {
+        const int difference =
+            query[static_cast<size_t>(q * length + k)] - train[static_cast<size_t>(t * length + k)];
+        distance += difference * difference;
+      }
+      all.emplace_back(distance, static_cast<int32_t>(t));
+    }
+    std::sort(all.begin(), all.end());
+    const auto i = static_cast<size_t>(q);
+    EXPECT(index[i] == (trains > 0 ? all[0].second : -1));
+    EXPECT(nearest[i] == (trains > 0 ? all[0].first : INT32_MAX));
+    EXPECT(second[i] == (trains > 1 ? all[1].first : INT32_MAX));
+  }
+}
+
+}  // namespace
+
+int main() {
+  for (int64_t queries : {0, 1, 4, 5, 67}) {
+    for (int64_t trains : {0, 1, 2, 15, 16, 17, 100}) {
+      for (int length : {1, 7, 128}) check(queries, trains, length);
+    }
+  }
+  check(3, 33, kMaxLength);
+  return steadyview::test::report();
+}
