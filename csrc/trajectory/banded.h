@@ -4,8 +4,11 @@
 // most Reach frames before it. Factorisation A = M D M' with unit block-lower M and block-diagonal
 // D = L diag L' (no square roots), O(frames) time and memory.
 //
-// Included once an instruction set (see isa.h): everything is inside STEADYVIEW_ISA. Blocks are
-// stored by columns, each padded to one SIMD vector; padded lanes hold zeros.
+// Included once an instruction set (see isa.h): everything is inside STEADYVIEW_ISA.
+//
+// Vectors of N are padded with zeros to one SIMD vector of P lanes. Blocks are stored by columns
+// and not padded, to save memory traffic: a column is loaded with what follows it in its last P - N
+// lanes. Such lanes are multiplied by the zeros of a vector, or left alone, and never summed.
 
 #include <cstdint>
 
@@ -17,19 +20,21 @@ namespace STEADYVIEW_ISA {
 template <int P>
 struct VecOf {
   typedef double type __attribute__((vector_size(P * sizeof(double)), may_alias));
+  typedef double stored __attribute__((vector_size(P * sizeof(double)), may_alias, aligned(8)));
 };
 template <int P>
 using Vec = typename VecOf<P>::type;
 
 constexpr int padded(int n) { return n <= 2 ? 2 : n <= 4 ? 4 : 8; }
 
+// A vector in memory; any address that a double may have.
 template <int P>
-STEADYVIEW_INLINE Vec<P>& at(double* p) {
-  return *reinterpret_cast<Vec<P>*>(p);
+STEADYVIEW_INLINE typename VecOf<P>::stored& at(double* p) {
+  return *reinterpret_cast<typename VecOf<P>::stored*>(p);
 }
 template <int P>
-STEADYVIEW_INLINE const Vec<P>& at(const double* p) {
-  return *reinterpret_cast<const Vec<P>*>(p);
+STEADYVIEW_INLINE const typename VecOf<P>::stored& at(const double* p) {
+  return *reinterpret_cast<const typename VecOf<P>::stored*>(p);
 }
 
 // out[c] = sum of the lanes of acc[c]; lanes from N on are zero.
@@ -68,9 +73,9 @@ STEADYVIEW_INLINE void sum_lanes(const Vec<P>* acc, Vec<P>& out) {
 template <int N, int Reach>
 struct FactorRow {
   static constexpr int P = padded(N);
-  double below[Reach][N][P];  // M(t, t-k), k = 1..Reach at [k-1]
-  double inverse[N][P];       // L(t)^-1, unit lower triangular
-  double reciprocal[P];       // 1 / diag(t)
+  double below[Reach][N][N];  // M(t, t-k), k = 1..Reach at [k-1]
+  double inverse[N][N];       // L(t)^-1, unit lower triangular
+  double reciprocal[P];       // 1 / diag(t); zeros beyond N
 };
 
 template <int N, int Reach>
@@ -79,30 +84,32 @@ struct Banded {
   using V = Vec<P>;
   using Row = FactorRow<N, Reach>;
 
-  // Factors row t in place of nothing: `a[k]` holds A(t, t-k) by columns (k = 0..min(t, Reach)) and
-  // is overwritten. `floor` is the smallest pivot; smaller ones are taken for a free direction and
-  // made so large that the direction is not moved along. Returns how many were.
-  static STEADYVIEW_INLINE int factor_row(Row* rows, int64_t t, V (&a)[Reach + 1][N],
-                                          double floor) {
+  // Factors row t: `a[k]` holds A(t, t-k) by columns (k = 0..min(t, Reach)) and is overwritten.
+  // `floor` is the smallest pivot; smaller ones are taken for a free direction and made so large
+  // that the direction is not moved along. Then the forward substitution of b(t), in place:
+  // b(t) -= sum_k M(t, t-k) b(t-k).
+  static STEADYVIEW_INLINE void factor_row(Row* rows, int64_t t, V (&a)[Reach + 1][N], double floor,
+                                           double* b) {
     Row& row = rows[t];
     const int back = t < Reach ? static_cast<int>(t) : Reach;
+    alignas(64) double m[Reach][N][P];  // what becomes row.below
     // a[k] becomes Y(t, t-k) = A(t, t-k) - sum_i Y(t, i) M(t-k, i)'.
 #pragma GCC unroll 4
     for (int k = Reach; k >= 1; --k) {
       if (k > back) {
 #pragma GCC unroll 8
-        for (int c = 0; c < N; ++c) at<P>(row.below[k - 1][c]) = V{};
+        for (int c = 0; c < N; ++c) at<P>(m[k - 1][c]) = V{};
         continue;
       }
       const Row& other = rows[t - k];
 #pragma GCC unroll 4
       for (int i = Reach; i > k; --i) {
         if (i > back) continue;
-        const auto& m = other.below[i - k - 1];  // M(t-k, t-i)
+        const auto& earlier = other.below[i - k - 1];  // M(t-k, t-i)
 #pragma GCC unroll 8
         for (int j = 0; j < N; ++j)
 #pragma GCC unroll 8
-          for (int c = 0; c < N; ++c) a[k][c] -= a[i][j] * m[j][c];
+          for (int c = 0; c < N; ++c) a[k][c] -= a[i][j] * earlier[j][c];
       }
       // M = Y D^-1 = ((Y L^-T) diag^-1) L^-1
       V scaled[N];
@@ -118,24 +125,32 @@ struct Banded {
         V sum = scaled[c];
 #pragma GCC unroll 8
         for (int j = c + 1; j < N; ++j) sum += scaled[j] * other.inverse[c][j];
-        at<P>(row.below[k - 1][c]) = sum;
+        at<P>(m[k - 1][c]) = sum;
       }
     }
+    V sum[2] = {at<P>(b + t * P), V{}};
 #pragma GCC unroll 4
     for (int k = Reach; k >= 1; --k) {
       if (k > back) continue;
-      const auto& m = row.below[k - 1];
 #pragma GCC unroll 8
       for (int j = 0; j < N; ++j)
 #pragma GCC unroll 8
-        for (int c = 0; c < N; ++c) a[0][c] -= a[k][j] * m[j][c];
+        for (int c = 0; c < N; ++c) a[0][c] -= a[k][j] * m[k - 1][j][c];
+      const double* x = b + (t - k) * P;
+#pragma GCC unroll 8
+      for (int c = 0; c < N; ++c) sum[c & 1] -= at<P>(m[k - 1][c]) * x[c];
     }
-    return factor_diagonal(row, a[0], floor);
+    at<P>(b + t * P) = sum[0] + sum[1];
+    // In order of address: a column's spare lanes are overwritten by the next column.
+#pragma GCC unroll 4
+    for (int k = 0; k < Reach; ++k)
+#pragma GCC unroll 8
+      for (int c = 0; c < N; ++c) at<P>(row.below[k][c]) = at<P>(m[k][c]);
+    factor_diagonal(row, a[0], floor);
   }
 
   // L diag L' of the block and the inverse of L.
-  static STEADYVIEW_INLINE int factor_diagonal(Row& row, V (&d)[N], double floor) {
-    int free_directions = 0;
+  static STEADYVIEW_INLINE void factor_diagonal(Row& row, V (&d)[N], double floor) {
     V inverse[N];
 #pragma GCC unroll 8
     for (int c = 0; c < N; ++c) {
@@ -146,10 +161,7 @@ struct Banded {
 #pragma GCC unroll 8
     for (int c = 0; c < N; ++c) {
       double pivot = d[c][c];
-      if (!(pivot > floor)) {
-        pivot = 1e64;
-        ++free_directions;
-      }
+      if (!(pivot > floor)) pivot = 1e64;
       const double r = 1 / pivot;
       reciprocal[c] = r;
       V below = d[c] * r;
@@ -163,7 +175,6 @@ struct Banded {
 #pragma GCC unroll 8
     for (int c = 0; c < N; ++c) at<P>(row.inverse[c]) = inverse[c];
     at<P>(row.reciprocal) = reciprocal;
-    return free_directions;
   }
 
   // b(t) -= sum_k M(t, t-k) b(t-k), for rows in increasing order.

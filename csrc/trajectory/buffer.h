@@ -19,24 +19,44 @@ namespace STEADYVIEW_ISA {
 class Buffer {
  public:
   explicit Buffer(int64_t count) {
-    const size_t wanted = static_cast<size_t>(std::max<int64_t>(count, 1)) * 8;
-    const size_t huge = size_t{1} << 21, unit = wanted >= huge ? huge : 64;
-    const size_t bytes = (wanted + unit - 1) / unit * unit;
-    data_ = static_cast<double*>(std::aligned_alloc(unit, bytes));
-    if (!data_) throw std::bad_alloc();
+    bytes_ = static_cast<size_t>(std::max<int64_t>(count, 1)) * 8;
 #if defined(__linux__)
-    if (unit == huge) madvise(data_, bytes, MADV_HUGEPAGE);  // else page faults cost as much as all
+    // Huge pages, else page faults cost as much as all; the kernel's are zero already.
+    if (bytes_ >= huge) {
+      mapped_ = bytes_ + 2 * huge;
+      base_ = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (base_ == MAP_FAILED) throw std::bad_alloc();
+      const auto address = reinterpret_cast<uintptr_t>(base_);
+      data_ = reinterpret_cast<double*>((address + huge - 1) / huge * huge);
+      madvise(data_, bytes_ + huge - 1, MADV_HUGEPAGE);
+      return;
+    }
 #endif
-    std::memset(data_, 0, bytes);
+    const size_t rounded = (bytes_ + 63) / 64 * 64;
+    base_ = std::aligned_alloc(64, rounded);
+    if (!base_) throw std::bad_alloc();
+    data_ = static_cast<double*>(base_);
+    std::memset(base_, 0, rounded);
   }
-  ~Buffer() { std::free(data_); }
+  ~Buffer() {
+#if defined(__linux__)
+    if (mapped_) {
+      munmap(base_, mapped_);
+      return;
+    }
+#endif
+    std::free(base_);
+  }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   double* operator+(int64_t offset) { return data_ + offset; }
   double& operator[](int64_t index) { return data_[index]; }
 
  private:
-  double* data_;
+  static constexpr size_t huge = size_t{1} << 21;
+  void* base_ = nullptr;
+  double* data_ = nullptr;
+  size_t bytes_ = 0, mapped_ = 0;
 };
 
 }  // namespace STEADYVIEW_ISA
