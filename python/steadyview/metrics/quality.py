@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterator, Sized
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..errors import InputError
-from ..video.reader import open_video
-from .border import border_pixels
+from .comparison import Comparison
+from .pairing import count_frames, frame_pairs, name_of
 from .shake import Shake, shake_of_transitions
-from .sharpness import sharpness_kept, warp_to_result
-from .tracking import (
-    LONG_SIDE,
-    Array,
-    LumaFrame,
-    VideoSource,
-    detect_corners,
-    fit_similarity,
-    follow,
-    match_frames,
-    read_luma,
-    to_tracking_size,
-)
-from .wobble import paired_wobble
+from .standard import StandardScores, standard_scores
+from .strict import StrictScores, distortion_of, stability_of, view_of
+from .tracking import Array, VideoSource, read_luma
 
 __all__ = ["QualityReport", "compare_videos"]
 
@@ -57,6 +44,8 @@ class QualityReport:
         sharpness_frames: `(k,)` indices of those.
         border: `(frames,)` black border pixels.
         unmatched: frames whose place in the source could not be measured.
+        strict: cropping, distortion and stability without the published script's flaws.
+        standard: the published script's own figures; None unless asked for.
     """
 
     source: str
@@ -73,6 +62,8 @@ class QualityReport:
     sharpness_frames: Array
     border: Array
     unmatched: int
+    strict: StrictScores
+    standard: StandardScores | None = None
 
     @property
     def frames(self) -> int:
@@ -138,10 +129,14 @@ class QualityReport:
             "failed_transitions_source": self.shake_source.failed,
             "failed_transitions_result": self.shake_result.failed,
         }
-        return {
+        record: dict[str, Any] = {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in values.items()
         }
+        record |= {f"strict_{name}": value for name, value in self.strict.to_dict().items()}
+        if self.standard is not None:
+            record |= {f"standard_{name}": value for name, value in self.standard.to_dict().items()}
+        return record
 
 
 def _mean(values: Array) -> float:
@@ -153,6 +148,8 @@ def compare_videos(
     source: VideoSource,
     result: VideoSource,
     progress: Callable[[int, int | None], None] | None = None,
+    *,
+    standard: bool = False,
 ) -> QualityReport:
     """Measures a stabilised video against its source.
 
@@ -163,6 +160,8 @@ def compare_videos(
     Args:
         source, result: files, or frames from memory; frames are paired by time.
         progress: called with the frames of the source done, and how many there are (or None).
+        standard: also compute the published script's figures, which takes a second pass over the
+            two videos (iterators can be read only once, so give files or lists).
 
     Returns:
         The report; see `QualityReport` for units.
@@ -170,10 +169,10 @@ def compare_videos(
     Raises:
         InputError: a file is missing, holds no video, or no frames pair up.
     """
-    comparison = _Comparison()
+    comparison = Comparison()
     unpaired = done = 0
-    total = _count(source) if progress else None
-    for first, second in _pairs(read_luma(source), read_luma(result)):
+    total = count_frames(source) if progress else None
+    for first, second in frame_pairs(read_luma(source), read_luma(result)):
         if first is None or second is None:
             unpaired += 1
         else:
@@ -182,268 +181,60 @@ def compare_videos(
             done += 1
             progress(done, total)
     if not comparison.times:
-        raise InputError(f"result: {_name(result)} has no frame in common with {_name(source)}")
-    return comparison.report(_name(source), _name(result), unpaired)
+        raise InputError(f"result: {name_of(result)} has no frame in common with {name_of(source)}")
+    scores = standard_scores(source, result) if standard else None
+    return _report(comparison, name_of(source), name_of(result), unpaired, scores)
 
 
-def _count(video: VideoSource) -> int | None:
-    if isinstance(video, (str, os.PathLike)):
-        with open_video(video) as reader:
-            return reader.info.frames
-    return len(video) if isinstance(video, Sized) else None
+def _report(
+    comparison: Comparison, source: str, result: str, unpaired: int, standard: StandardScores | None
+) -> QualityReport:
+    times = np.array(comparison.times)
+    zooms = np.array(comparison.zooms)
+    known = np.isfinite(zooms)
+    order = np.arange(len(zooms))
+    zooms = np.interp(order, order[known], zooms[known]) if known.any() else np.ones(len(order))
+    result_rows = np.array(comparison.result_rows).reshape(-1, 4)
+    result_rows[:, 2:] /= zooms[:-1, None]
+    wobbles = np.array(comparison.wobbles).reshape(-1, 2)
+    return QualityReport(
+        source=source,
+        result=result,
+        times=times,
+        unpaired=unpaired,
+        shake_source=shake_of_transitions(
+            times, np.array(comparison.source_rows).reshape(-1, 4), comparison.half_size
+        ),
+        shake_result=shake_of_transitions(times, result_rows, comparison.half_size),
+        kept=np.array(comparison.kept),
+        outside=np.array(comparison.outside),
+        wobble_source=wobbles[:, 0],
+        wobble_result=wobbles[:, 1],
+        sharpness=np.array([value for _, value in comparison.sharpness]),
+        sharpness_frames=np.array([index for index, _ in comparison.sharpness], int),
+        border=np.array(comparison.border),
+        unmatched=comparison.unmatched,
+        strict=_strict(comparison, times),
+        standard=standard,
+    )
 
 
-def _name(video: VideoSource) -> str:
-    return os.fspath(video) if isinstance(video, (str, os.PathLike)) else "frames"
-
-
-def _pairs(
-    source: Iterator[LumaFrame], result: Iterator[LumaFrame]
-) -> Iterator[tuple[LumaFrame | None, LumaFrame | None]]:
-    """Pairs frames of equal time; a frame without partner comes with None."""
-    tolerance = 0.5 / 30  # replaced by half of the source's first frame duration
-    first, second = next(source, None), next(result, None)
-    while first is not None and second is not None:
-        after = None
-        if abs(first.time - second.time) <= tolerance:
-            yield first, second
-            after, second = next(source, None), next(result, None)
-        elif first.time < second.time:
-            yield first, None
-            after = next(source, None)
-        else:
-            yield None, second
-            second = next(result, None)
-            continue
-        if after is not None:
-            tolerance = max(0.5 * (after.time - first.time), 1e-3)
-        first = after
-    while first is not None:
-        yield first, None
-        first = next(source, None)
-    while second is not None:
-        yield None, second
-        second = next(result, None)
-
-
-@dataclass
-class _View:
-    """One frame ready for tracking: lengths in pixels at a long side of 640, about its centre."""
-
-    luma: Array
-    gray: Array
-    unit: float  # of those pixels a pixel of `gray`
-    scale: float  # full-size pixels a pixel of `gray`
-
-    @classmethod
-    def of(cls, luma: Array) -> _View:
-        gray, scale = to_tracking_size(luma)
-        return cls(luma, gray, LONG_SIDE / max(gray.shape), scale)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.gray.shape[1], self.gray.shape[0]
-
-    @property
-    def half_size(self) -> tuple[float, float]:
-        return self.size[0] * self.unit / 2, self.size[1] * self.unit / 2
-
-    def centred(self, points: Array) -> Array:
-        return (points + 0.5 - np.array(self.size) / 2) * self.unit
-
-    def pixels(self, centred: Array) -> Array:
-        return (centred / self.unit + np.array(self.size) / 2 - 0.5).astype(np.float32)
-
-
-@dataclass
-class _Comparison:
-    """The state carried from pair to pair, and the series that grow."""
-
-    times: list[float] = field(default_factory=list)
-    source_rows: list[Array] = field(default_factory=list)
-    result_rows: list[Array] = field(default_factory=list)
-    zooms: list[float] = field(default_factory=list)
-    kept: list[float] = field(default_factory=list)
-    outside: list[float] = field(default_factory=list)
-    wobbles: list[tuple[float, float]] = field(default_factory=list)
-    sharpness: list[tuple[int, float]] = field(default_factory=list)
-    border: list[int] = field(default_factory=list)
-    half_size: tuple[float, float] = (0.0, 0.0)
-    previous: tuple[_View, _View, Array | None, Array, Array] | None = None
-    unmatched: int = 0
-
-    def add(self, first: LumaFrame, second: LumaFrame) -> None:
-        source, result = _View.of(first.luma), _View.of(second.luma)
-        self.half_size = source.half_size
-        index = len(self.times)
-        self.times.append(first.time)
-        guess = self._follow_pair(source, result) if self.previous is not None else None
-        link = None if guess is None else self._refine_link(source, result, guess)
-        if link is None:
-            link = self._match(source, result)
-        row, points, found = link if link is not None else (None, *(_NO_POINTS,) * 2)
-        if row is None:
-            self.unmatched += 1
-            points = found = source.pixels(_NO_POINTS)
-        self._view_measures(index, source, result, row)
-        self.previous = (source, result, row, points, found)
-
-    def _follow_pair(self, source: _View, result: _View) -> Array | None:
-        """Measures the transition into this pair; returns the link it predicts."""
-        assert self.previous is not None
-        last_source, last_result, row, points, found = self.previous
-        extra = detect_corners(last_source.gray) if row is None else points
-        moved, ok = follow(last_source.gray, source.gray, extra)
-        source_row = fit_similarity(last_source.centred(extra[ok]), source.centred(moved[ok]))
-        starts = detect_corners(last_result.gray) if row is None else found
-        ends, fine = follow(last_result.gray, result.gray, starts)
-        result_row = fit_similarity(last_result.centred(starts[fine]), result.centred(ends[fine]))
-        self.source_rows.append(_or_nan(source_row))
-        self.result_rows.append(_or_nan(result_row))
-        if row is None:
-            self.wobbles.append((np.nan, np.nan))
-            return None
-        both = ok & fine
-        self.wobbles.append(
-            paired_wobble(
-                (last_source.centred(points[both]), source.centred(moved[both])),
-                (last_result.centred(found[both]), result.centred(ends[both])),
-                float(np.hypot(row[0], row[1])),
-            )
-        )
-        if source_row is None or result_row is None:
-            return row
-        return _compose(result_row, _compose(row, _invert(source_row)))
-
-    def _refine_link(
-        self, source: _View, result: _View, guess: Array
-    ) -> tuple[Array, Array, Array] | None:
-        """Follows the source's corners into the result: (similarity, corners, where they are)."""
-        points = detect_corners(source.gray)
-        expected = result.pixels(_apply(guess, source.centred(points)))
-        size = np.array(result.size)
-        inside = ((expected > 4) & (expected < size - 5)).all(1)
-        if inside.sum() < 20:
-            return None
-        # The source is warped first, so that LK compares images of one scale.
-        warp = _pixel_matrix(source, result, guess, full=False)
-        warped = warp_to_result(source.gray, warp, result.size, cv2.INTER_LINEAR)
-        found, ok = follow(warped, result.gray, expected, check=False, levels=3)
-        ok &= inside
-        if ok.sum() < 20:
-            return None
-        row = fit_similarity(source.centred(points[ok]), result.centred(found[ok]))
-        if row is None:
-            return None
-        miss = np.hypot(*(_apply(row, source.centred(points)) - result.centred(found)).T)
-        good = ok & (miss < 6)
-        if good.sum() < max(20, 0.4 * inside.sum()):
-            return None
-        # Corners outside the result's view still serve the source's own motion.
-        found[~good] = -1e4
-        return row, points, found
-
-    def _match(self, source: _View, result: _View) -> tuple[Array, Array, Array] | None:
-        row = match_frames(source.gray, result.gray)
-        if row is None:
-            return None
-        corners = np.array([[0.0, 0.0], [100.0, 0.0]])
-        mapped = result.centred(_apply(row, source.pixels(corners).astype(float)))
-        turn = (mapped[1] - mapped[0]) / 100
-        guess = np.array([turn[0], turn[1], *mapped[0]])
-        return self._refine_link(source, result, guess)
-
-    def _view_measures(self, index: int, source: _View, result: _View, row: Array | None) -> None:
-        matrix = None if row is None else _pixel_matrix(source, result, row, full=True)
-        self.border.append(border_pixels(source.luma, result.luma, matrix))
-        if row is None or matrix is None:
-            self.zooms.append(np.nan)
-            self.kept.append(np.nan)
-            self.outside.append(np.nan)
-            return
-        zoom = float(np.hypot(row[0], row[1]))
-        self.zooms.append(zoom)
-        area = np.prod(result.half_size) / np.prod(source.half_size)
-        self.kept.append(float(np.sqrt(area)) / zoom)
-        self.outside.append(_outside(row, source.half_size, result.half_size))
-        pixels = source.luma.size + result.luma.size
-        if index % min(max(round(pixels / 120_000), 2), 30) == 0:
-            self.sharpness.append((index, sharpness_kept(source.luma, result.luma, matrix)))
-
-    def report(self, source: str, result: str, unpaired: int) -> QualityReport:
-        times = np.array(self.times)
-        zooms = np.array(self.zooms)
-        known = np.isfinite(zooms)
-        order = np.arange(len(zooms))
-        zooms = np.interp(order, order[known], zooms[known]) if known.any() else np.ones(len(order))
-        result_rows = np.array(self.result_rows).reshape(-1, 4)
-        result_rows[:, 2:] /= zooms[:-1, None]
-        wobbles = np.array(self.wobbles).reshape(-1, 2)
-        return QualityReport(
-            source=source,
-            result=result,
-            times=times,
-            unpaired=unpaired,
-            shake_source=shake_of_transitions(
-                times, np.array(self.source_rows).reshape(-1, 4), self.half_size
-            ),
-            shake_result=shake_of_transitions(times, result_rows, self.half_size),
-            kept=np.array(self.kept),
-            outside=np.array(self.outside),
-            wobble_source=wobbles[:, 0],
-            wobble_result=wobbles[:, 1],
-            sharpness=np.array([value for _, value in self.sharpness]),
-            sharpness_frames=np.array([index for index, _ in self.sharpness], int),
-            border=np.array(self.border),
-            unmatched=self.unmatched,
-        )
-
-
-_NO_POINTS = np.zeros((0, 2))
-
-
-def _or_nan(row: Array | None) -> Array:
-    return np.full(4, np.nan) if row is None else row
-
-
-def _apply(row: Array, points: Array) -> Array:
-    a, b, tx, ty = row
-    x, y = points[:, 0], points[:, 1]
-    return np.stack([a * x - b * y + tx, b * x + a * y + ty], axis=1)
-
-
-def _compose(second: Array, first: Array) -> Array:
-    m = complex(*second[:2]) * complex(*first[:2])
-    c = complex(*second[:2]) * complex(*first[2:]) + complex(*second[2:])
-    return np.array([m.real, m.imag, c.real, c.imag])
-
-
-def _invert(row: Array) -> Array:
-    m = 1 / complex(*row[:2])
-    c = -m * complex(*row[2:])
-    return np.array([m.real, m.imag, c.real, c.imag])
-
-
-def _pixel_matrix(source: _View, result: _View, row: Array, full: bool) -> Array:
-    """The similarity as a 2x3 matrix on pixel indices of the tracking-size or full-size frames."""
-    sizes = []
-    for view in (source, result):
-        scale = view.scale if full else 1.0
-        height, width = view.luma.shape if full else view.gray.shape
-        sizes.append((view.unit / scale, np.array([width, height]) / 2 - 0.5))
-    (unit, centre), (result_unit, result_centre) = sizes
-    a, b, tx, ty = row
-    turn = np.array([[a, -b], [b, a]]) * unit / result_unit
-    shift = result_centre + np.array([tx, ty]) / result_unit - turn @ centre
-    return np.concatenate([turn, shift[:, None]], axis=1)
-
-
-def _outside(row: Array, half_size: tuple[float, float], result_half: tuple[float, float]) -> float:
-    """Part of the result's area that shows points outside the source frame."""
-    signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], float)
-    seen = _apply(_invert(row), signs * np.array(result_half)).astype(np.float32)
-    if (np.abs(seen) <= np.array(half_size) + 0.5).all():
-        return 0.0
-    frame = (signs * np.array(half_size)).astype(np.float32)
-    shared, _ = cv2.intersectConvexConvex(frame, seen)
-    return float(max(1 - shared / cv2.contourArea(seen), 0.0))
+def _strict(comparison: Comparison, times: Array) -> StrictScores:
+    links = comparison.homographies
+    known = [bool(np.isfinite(link).all()) for link in links]
+    halves = comparison.half_size, comparison.result_half_size
+    rows = np.array(comparison.result_rows).reshape(-1, 4)
+    return StrictScores(
+        cropping=np.array(
+            [
+                view_of(link, *halves)[0] if ok else np.nan
+                for link, ok in zip(links, known, strict=True)
+            ]
+        ),
+        distortion=np.array(
+            [distortion_of(link) if ok else np.nan for link, ok in zip(links, known, strict=True)]
+        ),
+        stability=stability_of(times, rows, comparison.result_half_size),
+        failed=tuple(int(i) for i in np.flatnonzero(~np.array(known))),
+        failed_transitions=tuple(int(i) for i in np.flatnonzero(np.isnan(rows).any(1))),
+    )

@@ -17,7 +17,7 @@ from .tracking import (
     to_tracking_size,
 )
 
-__all__ = ["CUTOFF_HZ", "Shake", "highpass", "measure_shake", "shake_of_transitions"]
+__all__ = ["CUTOFF_HZ", "Shake", "even_grid", "highpass", "measure_shake", "shake_of_transitions"]
 
 CUTOFF_HZ = 1.0
 _NOISE_SPEED = 3.0  # px/s at 640: what the tracker sees on a still video, and a viewer does not
@@ -120,7 +120,7 @@ def shake_of_transitions(
     x, y = points.T
     moved = np.stack([a * x - b * y + tx, b * x + a * y + ty], axis=-1)
     path[1:] = np.cumsum(moved, axis=0)
-    even_times, even_path = _even(times, path.reshape(count, -1))
+    even_times, even_path = even_grid(times, path.reshape(count, -1))
     rate = (len(even_times) - 1) / even_times[-1] if even_times[-1] > 0 else 1.0
     high = highpass(even_path, rate, cutoff)
     fast = np.diff(high, axis=0) * rate
@@ -139,7 +139,7 @@ def shake_of_transitions(
     )
 
 
-def _even(times: Array, path: Array) -> tuple[Array, Array]:
+def even_grid(times: Array, path: Array) -> tuple[Array, Array]:
     """The path on an even time grid; as it is when its times are even to a tenth of a frame."""
     times = times - times[0]
     grid = np.linspace(0, times[-1], len(times))
