@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from .comparison import Comparison
+from .fidelity import Fidelity, measure_fidelity
+from .geometry import GeometryConsistency, measure_geometry
 from .pairing import count_frames, frame_pairs, name_of
 from .shake import Shake, shake_of_transitions
 from .standard import StandardScores, standard_scores
 from .strict import StrictScores, distortion_of, stability_of, view_of
+from .temporal import TemporalError, measure_temporal_error
 from .tracking import Array, VideoSource, read_luma
 
 __all__ = ["QualityReport", "compare_videos"]
@@ -45,7 +48,10 @@ class QualityReport:
         border: `(frames,)` black border pixels.
         unmatched: frames whose place in the source could not be measured.
         strict: cropping, distortion and stability without the published script's flaws.
-        standard: the published script's own figures; None unless asked for.
+        standard: the published script's own figures; None unless asked for, like the next three.
+        geometry: epipolar consistency of the result's frames.
+        temporal: flow-warp error of the result.
+        fidelity: PSNR and SSIM of the result against the true steady video.
     """
 
     source: str
@@ -64,6 +70,9 @@ class QualityReport:
     unmatched: int
     strict: StrictScores
     standard: StandardScores | None = None
+    geometry: GeometryConsistency | None = None
+    temporal: TemporalError | None = None
+    fidelity: Fidelity | None = None
 
     @property
     def frames(self) -> int:
@@ -136,6 +145,10 @@ class QualityReport:
         record |= {f"strict_{name}": value for name, value in self.strict.to_dict().items()}
         if self.standard is not None:
             record |= {f"standard_{name}": value for name, value in self.standard.to_dict().items()}
+        if self.fidelity is not None:
+            record |= {f"truth_{name}": value for name, value in self.fidelity.to_dict().items()}
+        for part in (self.geometry, self.temporal):
+            record |= {} if part is None else part.to_dict()
         return record
 
 
@@ -150,6 +163,9 @@ def compare_videos(
     progress: Callable[[int, int | None], None] | None = None,
     *,
     standard: bool = False,
+    geometry: bool = False,
+    temporal: bool = False,
+    truth: VideoSource | None = None,
 ) -> QualityReport:
     """Measures a stabilised video against its source.
 
@@ -160,8 +176,10 @@ def compare_videos(
     Args:
         source, result: files, or frames from memory; frames are paired by time.
         progress: called with the frames of the source done, and how many there are (or None).
-        standard: also compute the published script's figures, which takes a second pass over the
-            two videos (iterators can be read only once, so give files or lists).
+        standard: also compute the published script's figures. This and what follows each take
+            another pass over the videos, so give files or lists, which can be read again.
+        geometry, temporal: also measure the result's epipolar consistency, its flow-warp error.
+        truth: the true steady video, where there is one: PSNR and SSIM against it.
 
     Returns:
         The report; see `QualityReport` for units.
@@ -182,13 +200,17 @@ def compare_videos(
             progress(done, total)
     if not comparison.times:
         raise InputError(f"result: {name_of(result)} has no frame in common with {name_of(source)}")
-    scores = standard_scores(source, result) if standard else None
-    return _report(comparison, name_of(source), name_of(result), unpaired, scores)
+    report = _report(comparison, name_of(source), name_of(result), unpaired)
+    return replace(
+        report,
+        standard=standard_scores(source, result) if standard else None,
+        geometry=measure_geometry(result) if geometry else None,
+        temporal=measure_temporal_error(result) if temporal else None,
+        fidelity=None if truth is None else measure_fidelity(truth, result),
+    )
 
 
-def _report(
-    comparison: Comparison, source: str, result: str, unpaired: int, standard: StandardScores | None
-) -> QualityReport:
+def _report(comparison: Comparison, source: str, result: str, unpaired: int) -> QualityReport:
     times = np.array(comparison.times)
     zooms = np.array(comparison.zooms)
     known = np.isfinite(zooms)
@@ -215,7 +237,6 @@ def _report(
         border=np.array(comparison.border),
         unmatched=comparison.unmatched,
         strict=_strict(comparison, times),
-        standard=standard,
     )
 
 
