@@ -249,6 +249,29 @@ def test_black_frames_are_bridged_and_blank_video_is_still():
     assert np.isfinite(measure(noise).similarity).all()
 
 
+@pytest.mark.parametrize("blank_frames", [1, 3, 21])  # shorter and longer than what is bridged
+def test_what_follows_a_blank_is_compared_with_what_was_before(blank_frames):
+    poses = shaky(12)
+    first = [look(texture(1), pose) for pose in poses]
+    second = [look(texture(7), pose) for pose in poses]
+    blank = [np.full_like(first[0], 16) for _ in range(blank_frames)]
+    back = 6 + blank_frames
+    motion = measure(first[:6] + blank + second[6:])
+    assert motion.shots == (0, back)
+    assert motion.similarity[back - 1].tolist() == [1, 0, 0, 0]
+    assert motion.confidence[back - 1] == 0
+    np.testing.assert_array_equal(motion.similarity[back:], measure(second[6:]).similarity)
+
+    assert measure(first[:6] + blank + first[6:]).shots == (0,)
+    moved = [look(texture(1), similarity_matrix(0.02, 0, 15, -8) @ pose) for pose in poses]
+    assert measure(first[:6] + blank + moved[6:]).shots == (0,)
+    # Blank at the start or the end, and a scene that begins one frame before the blank.
+    assert measure(blank + first[:4]).shots == (0,)
+    assert measure(first[:4] + blank).shots == (0,)
+    alone = measure(first[:6] + second[6:7] + blank + second[6:])
+    assert alone.shots == (0, 6)
+
+
 @pytest.mark.parametrize(
     "size",
     [(1, 1), (2, 30), (16, 16), (33, 47), (400, 20), (20, 400), (480, 1), (4800, 5), (5, 4800)],

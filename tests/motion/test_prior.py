@@ -5,7 +5,7 @@ import numpy as np
 from steadyview.motion.prior import DECAY, hold_prior
 from steadyview.motion.shots import Link, differ, find_shots
 
-A, B, F, D = Link.ALIGNED, Link.BLANK, Link.FAILED, Link.DIFFERENT
+A, B, F, D, C = Link.ALIGNED, Link.BLANK, Link.FAILED, Link.DIFFERENT, Link.CUT
 
 
 def test_prior_holds_and_decays_the_velocity():
@@ -54,6 +54,8 @@ def test_a_cut_is_a_single_difference():
     assert find_shots([A, D, D, A]) == (0,)
     assert find_shots([A, F, D, F, A]) == (0,)
     assert find_shots([A, B, D, A]) == (0, 3)
+    assert find_shots([A, B, B, C, A, F]) == (0, 4)
+    assert find_shots([B, C, D, A]) == (0, 2, 3)
 
 
 def test_differ_tells_scenes_apart_but_not_exposures_of_one():

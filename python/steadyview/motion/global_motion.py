@@ -14,7 +14,7 @@ from .file import read_motion, write_motion
 from .flow import DisFlow, FlowEstimator
 from .lowpass import similarity_coefficients
 from .prior import BLANK, LOST, hold_prior, measured_confidence
-from .shots import Link, differ, find_shots
+from .shots import Link, differ, find_shots, stretched
 
 __all__ = ["GlobalMotion", "MotionEstimator", "estimate_motion"]
 
@@ -28,6 +28,8 @@ ALIGNED = 0.1
 #: frames, or so many frames that show something else.
 BRIDGE_SECONDS = 0.5
 BRIDGE_FRAMES = 4
+#: Texture below which frames of different scenes may seem to align.
+FAINT = 0.15
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ class MotionEstimator:
         self._rows: np.ndarray = np.zeros(256, _row_type(grid))  # transitions, and room for more
         self._previous: _Reference | None = None
         self._anchor: _Reference | None = None  # the last frame before the trouble
+        self._before_blank: _Reference | None = None  # the last frame that showed something
 
     def add(self, luma: np.ndarray, time: float) -> None:
         """Measures the motion from the frame before to this one.
@@ -206,6 +209,7 @@ class MotionEstimator:
                 self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
             row = self._rows[current.index - 1 : current.index]
             self._measure(self._previous, current, row)
+            self._leave_blank(self._previous, current, row)
             self._bridge(self._previous, current, Link(row["link"][0]))
         self._previous = current
 
@@ -321,6 +325,24 @@ class MotionEstimator:
         inside["residual"][lost] = across["residual"]
         inside["link"][lost] = Link.ALIGNED.value
         self._anchor = None
+
+    def _leave_blank(self, previous: _Reference, current: _Reference, row: np.ndarray) -> None:
+        """After blank frames, however many: does the frame show what the last before them did?"""
+        if current.blank:
+            if not previous.blank:
+                self._before_blank = previous
+            return
+        before, self._before_blank = self._before_blank, None
+        if before is None:
+            return
+        across: np.ndarray = np.zeros(1, self._rows.dtype)
+        self._measure(before, current, across)
+        # Frames next to a fade are dark. They align easily, and brightness does not tell them apart.
+        faint = min(before.frame.texture, current.frame.texture) < FAINT
+        aligned = across["link"][0] == Link.ALIGNED.value
+        if (faint or not aligned) and differ(stretched(before.small), stretched(current.small)):
+            row["link"] = Link.CUT.value
+            self._anchor = None
 
 
 def _identity_row(row_type: np.dtype) -> np.ndarray:

@@ -6,7 +6,7 @@ from enum import Enum
 import cv2
 import numpy as np
 
-__all__ = ["Link", "differ", "find_shots"]
+__all__ = ["Link", "differ", "find_shots", "stretched"]
 
 THUMBNAIL = (32, 18)
 #: Common area of the two brightness histograms, and correlation of the thumbnails, below which two
@@ -23,6 +23,7 @@ class Link(Enum):
     BLANK = 1  # one of the frames shows nothing
     FAILED = 2  # the frames do not align, and look alike: fast motion, blur, occlusion
     DIFFERENT = 3  # the frames do not align, and look different: a cut or a flash
+    CUT = 4  # from a blank frame to one that is DIFFERENT from the last before the blank
 
 
 def differ(first: np.ndarray, second: np.ndarray) -> bool:
@@ -42,21 +43,27 @@ def differ(first: np.ndarray, second: np.ndarray) -> bool:
     return bool((a * b).sum() < CORRELATION * norm)
 
 
+def stretched(frame: np.ndarray) -> np.ndarray:
+    """A small 8-bit grey frame with its contrast raised to the whole range: undoes a fade."""
+    low, high = np.percentile(frame, (1, 99))
+    return np.clip((frame - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
+
+
 def find_shots(links: Sequence[Link]) -> tuple[int, ...]:
     """First frames of the shots, from what is known of the transitions between N frames.
 
     A cut is a single transition: its neighbours align. A run of failures is a whip pan, a flash
-    that goes on, or blur; there the motion prior holds and the shot goes on.
+    that goes on, or blur; there the motion prior holds and the shot goes on. Blank frames between
+    two shots belong to the first.
 
     Returns:
         Increasing frame indices that start with 0.
     """
+    steady = (Link.ALIGNED, Link.BLANK, Link.CUT)
     cuts = [0]
     for t, link in enumerate(links):
-        if link is not Link.DIFFERENT:
-            continue
-        steady_before = t == 0 or links[t - 1] in (Link.ALIGNED, Link.BLANK)
-        steady_after = t + 1 == len(links) or links[t + 1] in (Link.ALIGNED, Link.BLANK)
-        if steady_before and steady_after:
+        steady_before = t == 0 or links[t - 1] in steady
+        steady_after = t + 1 == len(links) or links[t + 1] in steady
+        if link is Link.CUT or (link is Link.DIFFERENT and steady_before and steady_after):
             cuts.append(t + 1)
     return tuple(cuts)
