@@ -7,17 +7,14 @@ import numpy as np
 from ..motion.global_motion import GlobalMotion
 from ..options import StabilizeOptions
 from ..path.box import smooth_paper
-from ..path.residual import smooth_residual, wobble_rms
+from ..path.residual import residual_margin, smooth_residual
 from ..path.shake import shake_energy, shake_removed_db
 from ..path.similarity import CameraPath, smooth_similarity
+from ..path.sliding import SlidingPath
 
-__all__ = ["global_flow", "global_flow_paper", "no_worse_than_source"]
+__all__ = ["global_flow", "global_flow_paper", "is_steady", "no_worse_than_source", "sliding_path"]
 
 IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
-
-#: Where corners touch the border there is no room to displace; at most this part of the long side
-#: is kept free for it.
-RESIDUAL_MARGIN = 0.006
 
 #: A source that shakes less than this (RMS in pixels at a 640-pixel wide frame) counts as steady.
 STEADY_RMS = 0.02
@@ -28,6 +25,13 @@ def global_flow(motion: GlobalMotion, options: StabilizeOptions) -> tuple[Camera
 
     Source: GlobalFlowNet (WACV 2023), stages 1 and 2; the path QP is ours (joint, exact corners).
     """
+    seconds = motion.times[-1] - motion.times[0]
+    sliding = sliding_path(options, (motion.frames - 1) / seconds if seconds else 1.0)
+    if sliding is not None:
+        while sliding.ready(motion.frames):
+            sliding.settle(motion)
+        sliding.settle(motion, complete=True)
+        return no_worse_than_source(motion, sliding.path())
     path = smooth_similarity(
         motion.similarity,
         motion.frame_size,
@@ -38,16 +42,25 @@ def global_flow(motion: GlobalMotion, options: StabilizeOptions) -> tuple[Camera
         shots=motion.shots,
         static=options.static,
         norm=options.norm,
-        margin=_residual_margin(motion, options) if options.residual else 0.0,
+        margin=residual_margin(motion, options.crop_limit) if options.residual else 0.0,
     )
     return _finish(motion, path, options)
 
 
-def _residual_margin(motion: GlobalMotion, options: StabilizeOptions) -> float:
-    """Pixels that the path leaves free for the residual stage: what it will use, within reason."""
-    width, height = motion.frame_size
-    room = min(width, height) * (1 - options.crop_limit) / 2
-    return min(3 * wobble_rms(motion), RESIDUAL_MARGIN * max(width, height), room / 10)
+def sliding_path(options: StabilizeOptions, frame_rate: float) -> SlidingPath | None:
+    """The path of `global_flow` that is settled while the motion comes in.
+
+    None where the path of a frame depends on the whole video: a tripod's, L1's long straight
+    pieces, and the paper's.
+    """
+    if options.method != "global_flow" or options.static or options.norm != "l2":
+        return None
+    return SlidingPath(
+        frame_rate,
+        crop_limit=options.crop_limit,
+        smooth=options.smooth,
+        residual=options.residual,
+    )
 
 
 def global_flow_paper(motion: GlobalMotion, options: StabilizeOptions) -> tuple[CameraPath, str]:
@@ -66,14 +79,16 @@ def global_flow_paper(motion: GlobalMotion, options: StabilizeOptions) -> tuple[
 def _finish(
     motion: GlobalMotion, path: CameraPath, options: StabilizeOptions
 ) -> tuple[CameraPath, str]:
-    path, note = no_worse_than_source(motion, path, options.static)
-    if options.residual and not note:
+    if options.residual:
         path = smooth_residual(motion, path)
-    if path.status != "solved" and not note:
-        note = (
-            f"the path solver stopped early ({path.status}): the path may shake more than need be"
-        )
-    return path, note
+    return no_worse_than_source(motion, path, options.static)
+
+
+def is_steady(motion: GlobalMotion) -> bool:
+    """Whether a video shakes so little that its frames are best left as they are."""
+    width, _ = motion.frame_size
+    shake = np.sqrt(shake_energy(motion.similarity, motion.times, motion.frame_size, motion.shots))
+    return bool(shake < STEADY_RMS * width / 640)
 
 
 def no_worse_than_source(
@@ -81,12 +96,10 @@ def no_worse_than_source(
 ) -> tuple[CameraPath, str]:
     """Only as much of a correction as helps: the whole, a part of it, or none, with a note.
 
-    Judged by the similarity path. A part is a mix with the identity; the corner constraints are
-    convex, so it has no border.
+    Judged by the similarity path. A part is a mix with the identity; the constraints are convex, so
+    it has no border.
     """
-    width, _ = motion.frame_size
-    shake = np.sqrt(shake_energy(motion.similarity, motion.times, motion.frame_size, motion.shots))
-    if shake < STEADY_RMS * width / 640 and not static:
+    if is_steady(motion) and not static:
         return with_part(path, 0.0), "the video is steady already: its frames are left as they are"
     for part in (1.0, 0.75, 0.5, 0.25):
         mixed = with_part(path, part)
@@ -97,14 +110,32 @@ def no_worse_than_source(
             motion.frame_size,
             motion.shots,
         )
-        if removed > 0:
+        if removed <= 0:
+            continue
+        if part < 1:
             note = f"only {part:.0%} of the correction is applied: more would shake more"
-            return mixed, "" if part == 1.0 else note
+        elif path.status != "solved":
+            note = (
+                f"the path solver stopped early ({path.status}): the path may shake more than "
+                "need be"
+            )
+        else:
+            note = ""
+        return mixed, note
     return with_part(path, 0.0), "no correction makes this video steadier: it is left as it is"
 
 
 def with_part(path: CameraPath, part: float) -> CameraPath:
+    """A part of a correction, from none (0) to the whole (1)."""
     if part == 1.0:
         return path
     mixed = part * path.source_from_output + (1 - part) * IDENTITY
-    return replace(path, source_from_output=mixed, kept=np.hypot(mixed[:, 0], mixed[:, 1]))
+    displacement = None
+    if path.displacement is not None and part > 0:
+        displacement = part * path.displacement
+    return replace(
+        path,
+        source_from_output=mixed,
+        kept=np.hypot(mixed[:, 0], mixed[:, 1]),
+        displacement=displacement,
+    )

@@ -57,4 +57,9 @@ def lowpass_flow(
 
 def cosines(places: np.ndarray, length: float, count: int) -> np.ndarray:
     """`cos(pi k place / length)` for k below count: `(P, count)`."""
-    return np.cos(np.pi / length * places[:, None] * np.arange(count))
+    values = np.ones((len(places), count))
+    if count > 1:
+        values[:, 1] = np.cos(np.pi / length * places)
+    for k in range(2, count):  # Chebyshev's recurrence
+        values[:, k] = 2 * values[:, 1] * values[:, k - 1] - values[:, k - 2]
+    return values

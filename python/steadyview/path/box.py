@@ -15,7 +15,7 @@ from .similarity import (
     _in_range,
     _motions_and_times,
     _shots,
-    _worse,
+    worst_status,
 )
 
 __all__ = ["kept_part", "smooth_box", "smooth_paper"]
@@ -86,7 +86,7 @@ def _smooth_columns(
                 f"{columns[:, c].min():g} to {columns[:, c].max():g} in column {c} "
                 f"(solver: {info['status']})"
             )
-        status = _worse(status, info["status"])
+        status = worst_status(status, info["status"])
         iterations += info["iterations"]
     return np.clip(smooth, low, high).reshape(path.shape), status, iterations
 
@@ -230,7 +230,7 @@ def smooth_paper(
             path[first:end], shot_status, shot_iterations = _paper_shot(
                 motions[first : end - 1], (width, height), crop_limit, weights, max_iterations
             )
-            status = _worse(status, shot_status)
+            status = worst_status(status, shot_status)
             iterations += shot_iterations
     kept = np.hypot(path[:, 0], path[:, 1])
     return CameraPath((width, height), path, kept, status=status, iterations=iterations)
@@ -265,7 +265,7 @@ def _paper_shot(
         smooth, again, more = _smooth_columns(
             total, total - limits, total + limits, weights, max_iterations
         )
-        status, iterations = _worse(status, again), iterations + more
+        status, iterations = worst_status(status, again), iterations + more
     return _corrections(total - smooth, size, crop_limit), status, iterations
 
 

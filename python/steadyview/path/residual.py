@@ -1,15 +1,16 @@
 """Stage 2: smooths what the similarity path leaves: rolling shutter, parallax, perspective."""
 
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 
 from ..motion.global_motion import GlobalMotion
-from ..motion.lowpass import cosines, lowpass_flow, similarity_coefficients
+from ..motion.lowpass import cosines, similarity_coefficients
 from .similarity import CameraPath
 
-__all__ = ["residual_motion", "smooth_residual", "wobble_rms"]
+__all__ = ["residual_margin", "residual_motion", "smooth_residual", "wobble_rms"]
 
 #: Half width of the smoothing window in seconds: 13 frames at 30 frames a second.
 WINDOW = 13 / 30
@@ -20,13 +21,15 @@ PHOTOMETRIC = 0.1
 PARALLAX_ERROR = 0.25 / 30
 #: Frames of the window on either side, at most: the whole of `WINDOW` up to 295 frames a second.
 LONGEST = 128
+#: Part of the frame's long side that is kept free for the displacement, at most.
+MOST_MARGIN = 0.006
 #: The displacement's Jacobian, at most, in parts of the similarity's scale; below 1 nothing folds.
 STRETCH = 0.5
 #: Points a direction at which fields are moved from source to output coordinates.
-SAMPLES = 16
+SAMPLES = 10
 #: Intervals of a side of the border at whose ends the displaced frame is checked, and frames that
 #: are checked together.
-BORDER = 256
+BORDER = 64
 CHUNK = 256
 
 
@@ -96,6 +99,20 @@ def wobble_rms(motion: GlobalMotion, window: float = WINDOW) -> float:
     return _mean_square(_wobble(motion, _beyond_similarity(motion), window)) ** 0.5
 
 
+def residual_margin(motion: GlobalMotion, crop_limit: float) -> float:
+    """Pixels that a similarity path leaves free for the displacement: what it will use, in reason.
+
+    Where corners touch the border there is no room to displace.
+
+    Args:
+        motion: measured motion of the source.
+        crop_limit: as `smooth_similarity`'s.
+    """
+    width, height = motion.frame_size
+    room = min(width, height) * (1 - crop_limit) / 2
+    return min(3 * wobble_rms(motion), MOST_MARGIN * max(width, height), room / 10)
+
+
 def residual_motion(motion: GlobalMotion, path: CameraPath) -> np.ndarray:
     """Motion between consecutive output frames that no similarity explains.
 
@@ -103,20 +120,35 @@ def residual_motion(motion: GlobalMotion, path: CameraPath) -> np.ndarray:
         `(N-1, 2, K, K)` coefficients over the output frame, in output pixels: what is added to
         `B[t+1]^-1 S[t] B[t]`. Zero where the motion is not trusted.
     """
-    grid = motion.coefficients.shape[-1]
-    size = motion.frame_size
     left = _beyond_similarity(motion)
-    points, pseudo_inverse = _sampling(size, grid)
-    centre = np.array(size) / 2
-    steps = np.empty_like(left)
-    for t in range(len(left)):
-        a, b, tx, ty = path.source_from_output[t]
-        seen = (points - centre) @ np.array([[a, b], [-b, a]]) + (tx, ty) + centre
-        flow = lowpass_flow(left[t], size, seen)
-        a, b = path.source_from_output[t + 1, :2]
-        flow = flow @ np.array([[a, -b], [b, a]]) / (a * a + b * b)  # B[t+1]^-1, linear part
-        steps[t] = (pseudo_inverse @ flow).T.reshape(2, grid, grid)
-    return steps
+    basis = _sampling(motion.frame_size, motion.coefficients.shape[-1])
+    rows = path.source_from_output
+    chunks = [
+        _seen_from_output(left[i : i + CHUNK], rows[i : i + CHUNK + 1], motion.frame_size, *basis)
+        for i in range(0, len(left), CHUNK)
+    ]
+    return np.concatenate(chunks) if chunks else left
+
+
+def _seen_from_output(
+    left: np.ndarray,
+    rows: np.ndarray,
+    size: tuple[int, int],
+    points: np.ndarray,
+    pseudo_inverse: np.ndarray,
+) -> np.ndarray:
+    """Low-pass flow from one source frame to the next, as one from output frame to output frame."""
+    count, _, grid, _ = left.shape
+    a, b, tx, ty = rows[:count, :, None].transpose(1, 0, 2)
+    x, y = (points - np.array(size) / 2).T
+    across = cosines((a * x - b * y + tx + size[0] / 2).ravel(), size[0], grid)
+    down = cosines((b * x + a * y + ty + size[1] / 2).ravel(), size[1], grid)
+    across, down = (c.reshape(count, 1, len(x), grid).swapaxes(2, 3) for c in (across, down))
+    flow = (left @ across * down).sum(axis=2)  # (T, 2, points)
+    scaled = np.hypot(*rows[1:, :2].T)[:, None] ** 2
+    a, b = rows[1:, :1] / scaled, rows[1:, 1:2] / scaled  # B[t+1]^-1, linear part
+    turned = np.stack([a * flow[:, 0] + b * flow[:, 1], a * flow[:, 1] - b * flow[:, 0]], axis=1)
+    return np.asarray((turned @ pseudo_inverse.T).reshape(left.shape))
 
 
 def _beyond_similarity(motion: GlobalMotion) -> np.ndarray:
@@ -137,6 +169,7 @@ def _wobble(motion: GlobalMotion, steps: np.ndarray, window: float) -> np.ndarra
     return wobble
 
 
+@lru_cache(maxsize=8)
 def _sampling(size: tuple[int, int], grid: int) -> tuple[np.ndarray, np.ndarray]:
     """Sample points over the frame, and the matrix from values there to coefficients."""
     places = (np.arange(SAMPLES) + 0.5) / SAMPLES
@@ -154,25 +187,30 @@ def _deviation(
     count = len(times)
     summed = np.zeros((count, *steps.shape[1:]))
     np.cumsum(steps, axis=0, out=summed[1:])
-    deviation = np.zeros_like(summed)
-    total = np.ones(
-        count
-    )  # the frame itself; without it a tenth of a fast shake comes back negated
     ahead = np.searchsorted(times, times + window, side="right") - 1 - np.arange(count)
     behind = np.arange(count) - np.searchsorted(times, times - window, side="left")
     half = np.minimum(np.minimum(ahead, behind), LONGEST)  # frames; shrinking at the ends
-    # Photometric difference of two frames, at most: the sum along the chain.
+    longest = int(half.max(initial=0))
+    if longest == 0:
+        return np.zeros_like(summed)
+    frame = np.arange(count)
+    sigma = (times[frame + half] - times[frame - half]) / 6
+    offset = np.arange(-longest, longest + 1)
+    inside = np.abs(offset) <= half[:, None]
+    other = np.where(inside, frame[:, None] + offset, frame[:, None])
+    # Photometric difference of two frames, at most: the sum along the chain; the same weight for
+    # the frames before and after, so that a steady motion stays.
     drift = np.concatenate([[0.0], np.cumsum(residual)])
-    for k in range(1, int(half.max(initial=0)) + 1):
-        t = np.flatnonzero(half >= k)
-        sigma = (times[t + half[t]] - times[t - half[t]]) / 6
-        worst = np.maximum(drift[t + k] - drift[t], drift[t] - drift[t - k])
-        alike = np.exp(-0.5 * (worst / PHOTOMETRIC) ** 2)
-        for other in (t - k, t + k):
-            weight = alike * np.exp(-0.5 * ((times[other] - times[t]) / sigma) ** 2)
-            deviation[t] += weight[:, None, None, None] * (summed[t] - summed[other])
-            total[t] += weight
-    return deviation / total[:, None, None, None]
+    worst = np.abs(drift[other] - drift[:, None])
+    worst = np.maximum(worst, worst[:, ::-1])
+    apart = (times[other] - times[:, None]) / np.where(half > 0, sigma, 1)[:, None]
+    weight = inside * np.exp(-0.5 * ((worst / PHOTOMETRIC) ** 2 + apart**2))
+    # The frame itself counts too; without it a tenth of a fast shake comes back negated.
+    weight /= weight.sum(axis=1, keepdims=True)
+    padded = np.pad(summed.reshape(count, -1), ((longest, longest), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * longest + 1, axis=0)
+    average = (windows @ weight[:, :, None])[:, :, 0]
+    return np.asarray(summed - average.reshape(summed.shape))
 
 
 def _trust(deviation: np.ndarray, steps: np.ndarray, times: np.ndarray, window: float) -> float:
@@ -282,9 +320,12 @@ def _lower_envelope(limit: np.ndarray, times: np.ndarray, window: float) -> np.n
     The smallest limit of a window, averaged over the same window: each of the averaged minima saw
     the frame itself.
     """
-    count = len(limit)
-    first = np.searchsorted(times, times - window / 2, side="left")
-    last = np.searchsorted(times, times + window / 2, side="right")
-    lowest = np.array([limit[i:j].min() for i, j in zip(first, last, strict=True)])
-    smooth = np.array([lowest[i:j].mean() for i, j in zip(first, last, strict=True)])
-    return np.minimum(smooth, limit) if count else limit
+    if not len(limit):
+        return limit
+    bounds = np.stack([times - window / 2, times + window / 2], axis=1)
+    first = np.searchsorted(times, bounds[:, 0], side="left")
+    last = np.searchsorted(times, bounds[:, 1], side="right")
+    ends = np.stack([first, last], axis=1).ravel()
+    lowest = np.minimum.reduceat(np.append(limit, 1.0), ends)[::2]
+    smooth = np.add.reduceat(np.append(lowest, 0.0), ends)[::2] / (last - first)
+    return np.asarray(np.minimum(smooth, limit))

@@ -1,7 +1,7 @@
 """Smooth camera paths: similarity corrections under a crop limit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from .. import _core
 from ..errors import OptionError
 
-__all__ = ["CameraPath", "smooth_similarity"]
+__all__ = ["CameraPath", "smooth_similarity", "worst_status"]
 
 #: Shares of the first, second and third differences in the smoothing; they fix its shape, `smooth`
 #: its time constant.
@@ -47,6 +47,20 @@ class CameraPath:
     status: str = "solved"
     iterations: int = 0
     violation: float = 0.0
+
+    @property
+    def frames(self) -> int:
+        return len(self.source_from_output)
+
+    def rows(self, first: int, last: int) -> "CameraPath":
+        """The path of the frames first to last - 1."""
+        displacement = self.displacement
+        return replace(
+            self,
+            source_from_output=self.source_from_output[first:last],
+            kept=self.kept[first:last],
+            displacement=None if displacement is None else displacement[first:last],
+        )
 
 
 def smooth_similarity(
@@ -140,7 +154,7 @@ def smooth_similarity(
             max_iterations,
             start[first:end],
         )
-        status = _worse(status, info["status"])
+        status = worst_status(status, info["status"])
         iterations += info["iterations"]
         violation = max(violation, info["violation"])
     return CameraPath(
@@ -153,9 +167,9 @@ def smooth_similarity(
     )
 
 
-def _worse(status: str, other: str) -> str:
-    order = ("solved", "max_iterations", "stalled", "invalid")
-    return max(status, other, key=order.index)
+def worst_status(*statuses: str) -> str:
+    """The worst of the solver's statuses."""
+    return max(statuses, key=("solved", "max_iterations", "stalled", "invalid").index)
 
 
 def _weights(
