@@ -305,7 +305,9 @@ def test_interrupt_leaves_nothing_unfinished(stage: str, tmp_path: Path) -> None
         f"        pathlib.Path({str(mark)!r}).touch()\n"
         "        for _ in range(600): time.sleep(0.1)  # a signal may just miss one\n"
         "jobs._Silent.__call__ = pause\n"
-        f"sys.argv = ['steadyview', 'stabilize', {str(source)!r}, '--compare']\n"
+        # Analysing is a stage of its own where the path depends on the whole video.
+        f"sys.argv = ['steadyview', 'stabilize', {str(source)!r}, '--compare', '--preset', "
+        f"{'tripod' if stage == 'analysing' else 'handheld'!r}]\n"
         "cli.main()\n"
     )
     child = subprocess.Popen(

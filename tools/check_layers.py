@@ -26,7 +26,7 @@ PYTHON_LAYERS = {
     "scene": 3, "fill": 3, "report": 3,
     "render": 4, "path": 4,
     "options": 5, "methods": 5,
-    "api": 6, "doctor": 6,
+    "stream": 6, "api": 6, "doctor": 6,
     "benchmark": 7, "jobs": 7,
     "cli": 8, "__main__": 9,
 }  # fmt: skip

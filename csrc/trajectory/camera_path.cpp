@@ -44,6 +44,10 @@ class Builder {
         frames_(problem.frames),
         radius_(0.5 * std::hypot(problem.width, problem.height)),
         largest_(1 - 2 * problem.margin / std::min(problem.width, problem.height)) {
+    const double none[4] = {largest_, 0, 0, 0};
+    const int64_t settled = problem.settled_frames;
+    const double* origin = settled > 0 ? problem.settled + 4 * (settled - 1) : none;
+    for (int i = 0; i < 4; ++i) origin_[i] = origin[i] * (i < 2 ? radius_ : 1);
     for (int order = 1; order <= 3; ++order) {
       if (problem.weight[order - 1] > 0) reach_ = order;
       differences_[order - 1].reserve(static_cast<size_t>(std::max<int64_t>(frames_ - order, 0)));
@@ -88,8 +92,10 @@ class Builder {
       double* block = hessian_.data() + t * 64;
       const double pull[4] = {problem_.zoom * dt, problem_.hold * dt, problem_.hold * dt,
                               problem_.hold * dt};
-      for (int i = 0; i < 4; ++i) block[i * 4 + i] += 2 * pull[i];
-      gradient_[static_cast<size_t>(t) * 4] -= 2 * pull[0] * radius_;
+      for (int i = 0; i < 4; ++i) {
+        block[i * 4 + i] += 2 * pull[i];
+        gradient_[size_t(t * 4 + i)] += 2 * pull[i] * (origin_[i] - (i == 0 ? radius_ : 0));
+      }
     }
     for (int order = 1; order <= reach_; ++order)
       if (problem_.weight[order - 1] > 0)
@@ -116,11 +122,15 @@ class Builder {
     return qp;
   }
 
-  void to_scaled(double* path) const {
-    for (int64_t t = 0; t < frames_; ++t) path[t * 4] *= radius_, path[t * 4 + 1] *= radius_;
+  // Variables are offsets from the last settled row, or from no correction: the solver's accuracy,
+  // relative to the cost, then is one of what is to be found.
+  void to_variables(double* path) const {
+    for (int64_t j = 0; j < 4 * frames_; ++j)
+      path[j] = path[j] * (j % 4 < 2 ? radius_ : 1) - origin_[j % 4];
   }
-  void from_scaled(double* path) const {
-    for (int64_t t = 0; t < frames_; ++t) path[t * 4] /= radius_, path[t * 4 + 1] /= radius_;
+  void from_variables(double* path) const {
+    for (int64_t j = 0; j < 4 * frames_; ++j)
+      path[j] = (path[j] + origin_[j % 4]) / (j % 4 < 2 ? radius_ : 1);
   }
 
  private:
@@ -191,15 +201,16 @@ class Builder {
     return static_cast<int>(std::clamp<int64_t>(problem_.settled_frames - t, 0, order + 1));
   }
 
-  // What a difference is while its variables are 0: its offset, and its settled frames.
-  void settled_part(int64_t t, const Difference& d, int known, Complex* zoomed,
-                    Complex* shifted) const {
-    *zoomed = 0;
-    *shifted = d.offset;
-    for (int j = 0; j < known; ++j) {
+  // What a difference is while its variables are 0.
+  void at_origin(int64_t t, int order, const Difference& d, Complex value[2]) const {
+    value[0] = 0;
+    value[1] = d.offset;
+    for (int j = 0; j <= order; ++j) {
       const double* b = problem_.settled + (t + j) * 4;
-      *zoomed += d.e[j] * Complex(b[0], b[1]) * radius_;
-      *shifted += d.e[j] * Complex(b[2], b[3]);
+      const bool known = t + j < problem_.settled_frames;
+      value[0] +=
+          d.e[j] * (known ? Complex(b[0], b[1]) * radius_ : Complex(origin_[0], origin_[1]));
+      value[1] += d.e[j] * (known ? Complex(b[2], b[3]) : Complex(origin_[2], origin_[3]));
     }
   }
 
@@ -211,8 +222,8 @@ class Builder {
       return;
     }
     const int known = settled(t, order);
-    Complex zoomed, shifted;
-    settled_part(t, d, known, &zoomed, &shifted);
+    Complex value[2];
+    at_origin(t, order, d, value);
     for (int i = known; i <= order; ++i) {
       for (int j = known; j <= i; ++j) {
         const Complex h = 2 * w * std::conj(d.e[i]) * d.e[j];
@@ -224,11 +235,11 @@ class Builder {
           block[(pair + 1) * 4 + pair + 1] += h.real();
         }
       }
-      const Complex g[2] = {2 * w * std::conj(d.e[i]) * zoomed, 2 * w * std::conj(d.e[i]) * shifted};
       double* gradient = gradient_.data() + (t + i) * 4;
       for (int pair = 0; pair < 2; ++pair) {
-        gradient[2 * pair] += g[pair].real();
-        gradient[2 * pair + 1] += g[pair].imag();
+        const Complex g = 2 * w * std::conj(d.e[i]) * value[pair];
+        gradient[2 * pair] += g.real();
+        gradient[2 * pair + 1] += g.imag();
       }
     }
   }
@@ -239,8 +250,8 @@ class Builder {
     // Differences in pixels a frame: the rows of all orders are then near 1.
     const double scale = size(d);
     const int known = settled(t, order);
-    Complex zoomed, shifted;
-    settled_part(t, d, known, &zoomed, &shifted);
+    Complex value[2];
+    at_origin(t, order, d, value);
     for (int j = known; j <= order; ++j)
       for (int pair = 0; pair < 4; pair += 2)
         for (int part = 0; part < 2; ++part) {
@@ -249,10 +260,9 @@ class Builder {
           row[pair + part] = d.e[j].real() / scale;
           row[pair + 1 - part] = (part ? 1 : -1) * d.e[j].imag() / scale;
         }
-    const Complex part[2] = {zoomed, shifted};
     for (int i = 0; i < 4; ++i)
       term_offset_[size_t(last) * 12 + base + i] =
-          -(i % 2 ? part[i / 2].imag() : part[i / 2].real()) / scale;
+          -(i % 2 ? value[i / 2].imag() : value[i / 2].real()) / scale;
     for (int i = 0; i < 4; ++i) term_weight_[size_t(last) * 12 + base + i] = w * scale;
   }
 
@@ -276,6 +286,11 @@ class Builder {
     matrix_[row * 4] = 1;
     lower[row] = problem_.crop_limit * radius_;
     upper[row] = inf;
+    for (int i = 0; i < rows; ++i)
+      for (int j = 0; j < 4; ++j) {
+        lower[i] -= matrix_[i * 4 + j] * origin_[j];
+        upper[i] -= matrix_[i * 4 + j] * origin_[j];
+      }
     lower_.assign(size_t(problem_.settled_frames * rows), -inf);
     upper_.assign(size_t(problem_.settled_frames * rows), inf);
     for (int64_t t = problem_.settled_frames; t < frames_; ++t) {
@@ -286,8 +301,9 @@ class Builder {
 
   const CameraPathProblem& problem_;
   int64_t frames_;
-  double radius_;   // px
-  double largest_;  // a of the largest centred window
+  double radius_;     // px
+  double largest_;    // a of the largest centred window
+  double origin_[4];  // of the variables
   int reach_ = 0;
   std::vector<double> steps_;  // s
   double median_step_ = 1;     // s
@@ -354,14 +370,14 @@ CameraPathResult solve_camera_path(const CameraPathProblem& problem, const Chain
       std::copy(middle, middle + 4, path + t * 4);
     }
   std::copy(problem.settled, problem.settled + 4 * problem.settled_frames, path);
-  builder.to_scaled(path);
+  builder.to_variables(path);
   ChainQpOptions accuracy = options;
   if (problem.l1) {  // far below a pixel; its last digits are ill-conditioned
     accuracy.absolute = std::max(accuracy.absolute, 1e-7);
     accuracy.relative = std::max(accuracy.relative, 1e-6);
   }
   const ChainQpResult solved = solve(qp, accuracy, path);
-  builder.from_scaled(path);
+  builder.from_variables(path);
   result.status = solved.status;
   result.iterations = solved.iterations;
   result.primal = solved.primal;

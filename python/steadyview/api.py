@@ -13,11 +13,13 @@ import numpy as np
 from . import _core
 from .errors import InputError
 from .methods import METHODS
+from .methods.global_flow import sliding_path
 from .motion.global_motion import GlobalMotion, MotionEstimator
 from .options import StabilizeOptions
 from .path.shake import shake_removed_db
 from .path.similarity import CameraPath
-from .render.steady import steady_frames
+from .render.steady import steady_frames, views_of, write_frames
+from .stream import Reconsider, Stream
 from .video.encoders import choose_encoder
 from .video.images import image_pattern
 from .video.info import Frame, VideoInfo
@@ -79,39 +81,64 @@ def stabilize(
         info = reader.info
     if output is not None:
         check_encoder(output, info, options)
-    with _threads(options.threads):
-        measured = _motion(source, motion, options, progress, timings, warnings)
-    if measured.frame_size != (info.width, info.height):
+    measured = _given(motion)
+    if measured is not None and measured.frame_size != (info.width, info.height):
         raise InputError(
             f"motion: was measured on frames of {_size(measured.frame_size)}, "
             f"{info.source} has {_size((info.width, info.height))}"
         )
-    path_started = time.perf_counter()
-    path, note = METHODS[options.method](measured, options)
-    timings["path"] = time.perf_counter() - path_started
-    timings["total"] = time.perf_counter() - started
-    result = StabilizationResult(source, info, measured, path, options, timings, warnings, note)
-    if output is not None:
-        result.save(output, progress=progress, overwrite=overwrite)
+    result = None
+    with _threads(options.threads):
+        if measured is None and output is not None:
+            result, measured = _streamed(source, info, options, output, overwrite, progress)
+        if measured is None:
+            measured = analyse(source, options, progress, timings, warnings)
+    if isinstance(motion, str | Path) and not Path(motion).exists():
+        measured.save(motion)
+    if result is None:
+        path_started = time.perf_counter()
+        path, note = METHODS[options.method](measured, options)
+        timings["path"] = time.perf_counter() - path_started
+        result = StabilizationResult(source, info, measured, path, options, timings, warnings, note)
+        if output is not None:
+            result.save(output, progress=progress, overwrite=overwrite)
+    result.timings["total"] = time.perf_counter() - started
     return result
 
 
-def _motion(
-    source: Source,
-    motion: str | Path | GlobalMotion | None,
-    options: StabilizeOptions,
-    progress: Progress | None,
-    timings: dict[str, float],
-    warnings: list[str],
-) -> GlobalMotion:
-    if isinstance(motion, GlobalMotion):
+def _given(motion: str | Path | GlobalMotion | None) -> GlobalMotion | None:
+    """The motion that need not be measured."""
+    if isinstance(motion, GlobalMotion) or motion is None:
         return motion
-    if motion is not None and Path(motion).exists():
-        return GlobalMotion.load(motion)
-    measured = analyse(source, options, progress, timings, warnings)
-    if motion is not None:
-        measured.save(motion)
-    return measured
+    return GlobalMotion.load(motion) if Path(motion).exists() else None
+
+
+def _streamed(
+    source: Source,
+    info: VideoInfo,
+    options: StabilizeOptions,
+    output: str | Path,
+    overwrite: bool,
+    progress: Progress | None,
+) -> tuple["StabilizationResult | None", GlobalMotion | None]:
+    """Measures and renders in one go where the method can; else what is known of the motion."""
+    sliding = sliding_path(options, float(info.frame_rate))
+    if sliding is None:
+        return None, None
+
+    def tell(done: int) -> None:
+        if progress:
+            progress("render", done, info.frames)
+
+    stream = Stream(source, info, sliding, options)
+    try:
+        motion, path, note = stream.run(output, overwrite=overwrite, progress=tell)
+    except Reconsider as reconsider:
+        return None, reconsider.motion
+    timings, warnings = stream.timings, stream.warnings
+    return StabilizationResult(
+        source, info, motion, path, options, timings, warnings, note, Path(output)
+    ), motion
 
 
 def analyse(
@@ -171,8 +198,8 @@ class StabilizationResult:
         motion: the measured global motion of the source.
         path: where each output frame looks into its source frame.
         options: all options of the run.
-        timings: seconds by stage: "decode" and "motion" of the analysis, "path", and
-            "decode_again", "warp" and "encode" of the rendering; they overlap within "total".
+        timings: seconds by stage: "decode", "motion", "path", "warp" and "encode", and
+            "decode_again" where the frames did not wait in memory; they overlap within "total".
         warnings: what the reader had to skip or repair, by frame.
         note: why less than the whole correction was applied; empty otherwise.
         output: the file that was written.
@@ -226,8 +253,8 @@ class StabilizationResult:
         return open_video(self.source, frame_rate=options.frame_rate, thread_count=options.threads)
 
     def _steady(self, frames: Iterable[Frame], reader: FrameReader, **more: Any) -> Iterator[Frame]:
-        interpolation = self.options.interpolation
-        return steady_frames(frames, reader.info, self.path, interpolation=interpolation, **more)
+        views = views_of(frames, self.path, reader.info.source)
+        return steady_frames(views, reader.info, interpolation=self.options.interpolation, **more)
 
     def save(
         self,
@@ -242,7 +269,7 @@ class StabilizationResult:
             OutputError: it cannot be written; nothing is left behind.
         """
         options = self.options
-        begun, encoding = time.perf_counter(), 0.0
+        begun = time.perf_counter()
         with (
             _threads(options.threads),
             self._open() as reader,
@@ -260,23 +287,24 @@ class StabilizationResult:
             Prefetch(self._steady(decoded, reader, allocate=writer.frame)) as steady,
         ):
             done = 0
-            for frame in steady:
-                started = time.perf_counter()
-                writer.write(frame)
-                encoding += time.perf_counter() - started
-                done += 1
+
+            def tell(written: int) -> None:
+                nonlocal done
+                done = written
                 if progress:
-                    progress("render", done, self.motion.frames)
+                    progress("render", written, self.motion.frames)
+
+            encoding = write_frames(steady, writer, tell)
             if done < self.motion.frames:
                 raise InputError(
                     f"{reader.info.source}: has {done} frames, the motion {self.motion.frames}"
                 )
-            started = time.perf_counter()
+            closing = time.perf_counter()
         ended = time.perf_counter()
         self.timings.update(
             decode_again=decoded.busy,
             warp=steady.busy - decoded.waited,
-            encode=encoding + ended - started,
+            encode=encoding + ended - closing,
         )
         self.timings["total"] = self.timings.get("total", 0.0) + ended - begun
         notes = [*reader.warnings, *writer.notes]

@@ -283,11 +283,12 @@ class _Silent:
 
 
 class _Speedometer:
-    """A progress callback that moves a Rich bar: analysing fills its first half."""
+    """A progress callback that moves a Rich bar; analysing, if apart, fills its first half."""
 
     def __init__(self, view: Any, task: Any) -> None:
         self.view, self.task = view, task
         self.stage, self.started = "", 0.0
+        self.halves = False
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         now = time.monotonic()
@@ -298,7 +299,8 @@ class _Speedometer:
         seconds = now - self.started
         speed = f"{(done - self.first) / seconds:.0f}" if seconds > 0.2 else ""
         whole = total
-        if stage in ("analyse", "render") and total:
+        self.halves = stage == "analyse" or (self.halves and stage == "render")
+        if self.halves and total:
             whole, done = 2 * total, done + (total if stage == "render" else 0)
         self.view.update(
             self.task,

@@ -36,9 +36,13 @@ def border_pixels(source: Array, result: Array, result_from_source: Array | None
     border = np.isin(labels, reaching[reaching > 0])
     if result_from_source is not None:
         height, width = result.shape
-        size = (width, height)
-        seen = warp_to_result(source, result_from_source, size, cv2.INTER_LINEAR)
-        dark = (seen <= DARK) & view_mask(source.shape, result_from_source, size)
-        reach = 2 * max(round(width / 100), 1) + 1
-        border &= cv2.dilate(dark.astype(np.uint8), np.ones((reach, reach), np.uint8)) == 0
+        # What lies just outside the result's view excuses too: an object that begins at its edge.
+        reach = max(round(width / 100), 1)
+        size = (width + 2 * reach, height + 2 * reach)
+        shifted = result_from_source + np.array([[0, 0, reach], [0, 0, reach]])
+        seen = warp_to_result(source, shifted, size, cv2.INTER_LINEAR)
+        dark = (seen <= DARK) & view_mask(source.shape, shifted, size)
+        kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+        excused = cv2.dilate(dark.astype(np.uint8), kernel)[reach:-reach, reach:-reach]
+        border &= excused == 0
     return int(border.sum())

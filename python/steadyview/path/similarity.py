@@ -1,6 +1,6 @@
 """Smooth camera paths: similarity corrections under a crop limit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -51,6 +51,11 @@ class CameraPath:
     @property
     def frames(self) -> int:
         return len(self.source_from_output)
+
+    def each(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Row and displacement of each frame."""
+        for t, row in enumerate(self.source_from_output):
+            yield row, None if self.displacement is None else self.displacement[t]
 
     def rows(self, first: int, last: int) -> "CameraPath":
         """The path of the frames first to last - 1."""

@@ -73,6 +73,16 @@ class VideoInfo:
     chroma_location: str = "left"
     hdr: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
+    @property
+    def frame_bytes(self) -> int:
+        """Memory of a frame's planes."""
+        shapes = [
+            self.format.plane_shape(p, self.width, self.height) for p in range(self.format.planes)
+        ]
+        return (
+            sum(rows * columns for rows, columns in shapes) * np.dtype(self.format.dtype).itemsize
+        )
+
 
 @dataclass
 class Frame:
