@@ -337,7 +337,7 @@ class MotionEstimator:
             return
         across: np.ndarray = np.zeros(1, self._rows.dtype)
         self._measure(before, current, across)
-        # Frames next to a fade are dark. They align easily, and brightness does not tell them apart.
+        # Frames next to a fade are dark. They align easily, and brightness tells little.
         faint = min(before.frame.texture, current.frame.texture) < FAINT
         aligned = across["link"][0] == Link.ALIGNED.value
         if (faint or not aligned) and differ(stretched(before.small), stretched(current.small)):
