@@ -418,3 +418,18 @@ def test_to_rgb(tmp_path: Path) -> None:
     assert rgb.shape == (48, 64, 3)
     assert rgb.dtype == np.uint8
     assert np.abs(rgb.astype(int) - clip.frames[0]).max() <= 3  # two roundings
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [("libx264", {"x264-params": "interlaced=1"}), ("mpeg2video", {"flags": "+ildct+ilme"})],
+)
+def test_interlaced_video_is_told_once(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
+    for name, given in (("woven", options), ("whole", {})):
+        source = videos.write_video(tmp_path / f"{name}.mkv", 5, codec=codec, options=given)
+        with open_video(source) as reader:
+            for _ in range(2):
+                assert len(list(reader)) == 5
+                told = [line for line in reader.warnings if "interlaced" in line]
+                assert len(told) == (name == "woven")
+                assert all("bwdif" in line for line in told)

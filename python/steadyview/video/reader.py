@@ -322,6 +322,11 @@ class VideoReader(FrameReader):
                     f"{self._path}: frame {index}: size changes to {frame.width}x{frame.height}; "
                     f"scaled to {width}x{height}"
                 )
+            if frame.interlaced_frame:
+                self._warn(
+                    f"{self._path}: is interlaced: its fields are stabilised as one frame; "
+                    "deinterlace it first, for example with ffmpeg -vf bwdif"
+                )
             planes, owner = self._uniform.planes(frame)
             pts, duration = clock.stamp(frame.pts, frame.dts, frame.duration)
             if clock.missing:
