@@ -23,6 +23,8 @@ PARALLAX_ERROR = 0.25 / 30
 LONGEST = 128
 #: Part of the frame's long side that is kept free for the displacement, at most.
 MOST_MARGIN = 0.006
+#: Part of the long side that the crop must leave on a side before a tenth of it is kept free.
+AMPLE_ROOM = 0.02
 #: The displacement's Jacobian, at most, in parts of the similarity's scale; below 1 nothing folds.
 STRETCH = 0.5
 #: Points a direction at which fields are moved from source to output coordinates.
@@ -102,7 +104,8 @@ def wobble_rms(motion: GlobalMotion, window: float = WINDOW) -> float:
 def residual_margin(motion: GlobalMotion, crop_limit: float) -> float:
     """Pixels that a similarity path leaves free for the displacement: what it will use, in reason.
 
-    Where corners touch the border there is no room to displace.
+    Where corners touch the border there is no room to displace. Where the room is short, the path
+    needs it more: shake weighs more than wobble.
 
     Args:
         motion: measured motion of the source.
@@ -110,7 +113,8 @@ def residual_margin(motion: GlobalMotion, crop_limit: float) -> float:
     """
     width, height = motion.frame_size
     room = min(width, height) * (1 - crop_limit) / 2
-    return min(3 * wobble_rms(motion), MOST_MARGIN * max(width, height), room / 10)
+    ample = min(room / (AMPLE_ROOM * max(width, height)), 1)
+    return min(3 * wobble_rms(motion), MOST_MARGIN * max(width, height), ample * room / 10)
 
 
 def residual_motion(motion: GlobalMotion, path: CameraPath) -> np.ndarray:
