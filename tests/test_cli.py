@@ -299,7 +299,8 @@ def test_interrupt_leaves_nothing_unfinished(stage: str, tmp_path: Path) -> None
     source = videos.write_clip(tmp_path / "shaky.mp4", videos.shaky_clip(8, (96, 64)))
     mark = tmp_path.with_name(tmp_path.name + "-reached")
     script = (
-        "import sys, time, pathlib\nfrom steadyview import cli, jobs\n"
+        "import faulthandler, sys, time, pathlib\nfrom steadyview import cli, jobs\n"
+        "faulthandler.dump_traceback_later(50, exit=True)  # where a child hangs\n"
         "def pause(self, stage, done, total):\n"
         f"    if jobs.STAGES.get(stage) == {stage!r}:\n"
         f"        pathlib.Path({str(mark)!r}).touch()\n"
