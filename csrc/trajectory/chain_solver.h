@@ -36,8 +36,9 @@ class ChainSolver {
   explicit ChainSolver(const ChainQp& qp)
       : T(qp.frames),
         S(qp.size),
+        distant(T * (block + row) > int64_t{1} << 20),  // 8 MB
         hessian(T * block + P),
-        factor(T * int64_t(sizeof(Row) / 8)),
+        factor(T * row),
         q(T * P),
         x(T * P),
         affine(T * P),
@@ -110,8 +111,9 @@ class ChainSolver {
       cautious = cautious || no_progress >= 3;
       const double damping = cautious ? reach_affine * reach_affine : 1;
       Reachable direction = correct(target, damping);
+      // Again only where once may not be enough.
       for (int round = 0; refining && round < 4; ++round)
-        if (!refine(target, damping, 0.1 * dual_limit, direction)) break;
+        if (refine(target, damping, 0.1 * dual_limit, direction) < 10 * dual_limit) break;
       alpha = std::min(1.0, 0.995 * direction.part());
       expected = (1 - alpha) * now.dual;
       // The last sweep needs no factor.
@@ -174,6 +176,12 @@ class ChainSolver {
     terms.start(x, least);
   }
 
+  // What a pass will need soon, in chains longer than the caches.
+  STEADYVIEW_INLINE void fetch(int64_t t, Buffer& buffer, int64_t doubles) {
+    if (!distant || t < 0 || t >= T) return;
+    for (int64_t i = 0; i < doubles; i += 8) __builtin_prefetch(buffer + (t * doubles + i), 0, 2);
+  }
+
   // out = (H point)_t
   STEADYVIEW_INLINE void hessian_product(int64_t t, Buffer& point, V& out) {
     const int back = t < Reach ? static_cast<int>(t) : Reach;
@@ -222,6 +230,7 @@ class ChainSolver {
     V worst = {}, size = {}, value = {};
     for (int64_t t = 0; t < T; ++t) {
       while (moved < T && moved <= t + Reach) advance(moved++);
+      fetch(t + away, hessian, block), fetch(t + away, factor, row), lanes.fetch(t + away, distant);
       V a[Reach + 1][N];
       if constexpr (Factor) {
         const double* h = hessian + t * block;
@@ -268,6 +277,7 @@ class ChainSolver {
     auto* rows = reinterpret_cast<Row*>(factor + 0);
     typename Lanes::Limits limits;
     for (int64_t t = T - 1; t >= 0; --t) {
+      fetch(t - away, factor, row), lanes.fetch(t - away, distant);
       V products = {}, unit = {};
       System::backward(rows, t, T, b + 0, affine + 0);
       lanes.predict(t, x + t * P, affine + t * P, limits, products, unit);
@@ -284,6 +294,7 @@ class ChainSolver {
     const auto* rows = reinterpret_cast<const Row*>(factor + 0);
     if (terms.any()) terms.aim_corrector(target, damping);
     for (int64_t t = 0; t < T; ++t) {
+      fetch(t + away, factor, row);
       V right = damping * at<P>(b + t * P) - target * at<P>(centre + t * P);
       if (terms.any()) terms.add_change(t, right);
       at<P>(b + t * P) = right;
@@ -293,13 +304,16 @@ class ChainSolver {
   }
 
   // Adds what the normal equations miss of the direction: -(H (x + dx) + q + G' (lam + dl) + E' (y
-  // + dy)) is zero without rounding. False when that is below `limit` already.
-  bool refine(double target, double damping, double limit, Reachable& direction) {
+  // + dy)) is zero without rounding. Returns its largest component; nothing is added below `limit`.
+  double refine(double target, double damping, double limit, Reachable& direction) {
     const auto* rows = reinterpret_cast<const Row*>(factor + 0);
     V worst = {};
-    for (int64_t t = 0; t < T; ++t) at<P>(centre + t * P) = at<P>(x + t * P) + at<P>(dx + t * P);
     if (terms.any()) terms.update_next();
+    int64_t ready = 0;
     for (int64_t t = 0; t < T; ++t) {
+      for (; ready < T && ready <= t + Reach; ++ready)
+        at<P>(centre + ready * P) = at<P>(x + ready * P) + at<P>(dx + ready * P);
+      fetch(t + away, hessian, block), fetch(t + away, factor, row), lanes.fetch(t + away, distant);
       V missing;
       hessian_product(t, centre, missing);
       missing += at<P>(q + t * P);
@@ -310,9 +324,9 @@ class ChainSolver {
       missing = missing < 0 ? -missing : missing;
       worst = missing > worst ? missing : worst;
     }
-    if (largest(worst, N) <= limit) return false;
-    direction = finish(target, damping, dx);
-    return true;
+    const double size = largest(worst, N);
+    if (size > limit) direction = finish(target, damping, dx);
+    return size;
   }
 
   // The backward substitution, added to `first`, and what follows from it.
@@ -320,8 +334,9 @@ class ChainSolver {
     const auto* rows = reinterpret_cast<const Row*>(factor + 0);
     typename Lanes::Limits limits;
     for (int64_t t = T - 1; t >= 0; --t) {
-      System::backward(rows, t, T, b + 0, centre + 0);
-      const V sum = at<P>(first + t * P) + at<P>(centre + t * P);
+      fetch(t - away, factor, row), lanes.fetch(t - away, distant);
+      System::backward(rows, t, T, b + 0, b + 0);
+      const V sum = at<P>(first + t * P) + at<P>(b + t * P);
       at<P>(dx + t * P) = sum;
       lanes.correct(t, x + t * P, affine + t * P, dx + t * P, target, damping, limits);
     }
@@ -330,9 +345,11 @@ class ChainSolver {
     return ahead;
   }
 
-  static constexpr int64_t block = (Reach + 1) * N * N;
+  static constexpr int64_t block = (Reach + 1) * N * N, row = sizeof(Row) / 8;  // doubles a frame
+  static constexpr int64_t away = 4;  // frames that are fetched ahead
   int64_t T;
   int S;  // variables of the problem; those from S to N are held at zero
+  bool distant;
   Buffer hessian, factor, q;
   Buffer x, affine, dx;  // the point and the directions
   Buffer x_best, b;

@@ -221,6 +221,15 @@ class Inequalities {
     for (int lane = 0; lane < used; ++lane) out += at<P>(g + lane * P) * (l[lane] + d[lane]);
   }
 
+  STEADYVIEW_INLINE void fetch(int64_t t, bool distant) {
+    if (!distant || t < 0 || t >= T) return;
+    for (int64_t i = 0; i < R; i += 8) {
+      __builtin_prefetch(s + (t * R + i), 0, 2);
+      __builtin_prefetch(lam + (t * R + i), 0, 2);
+      __builtin_prefetch(dl + (t * R + i), 0, 2);
+    }
+  }
+
   void store(const ChainQp& qp, double* multipliers) {
     for (int64_t t = 0; t < T; ++t) {
       for (int row = 0; row < qp.rows; ++row) multipliers[t * qp.rows + row] = 0;

@@ -1,6 +1,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -14,7 +15,14 @@ namespace {
 
 using Array = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
-void expect_shape(const Array& array, const char* name, std::initializer_list<py::ssize_t> shape) {
+void expect_axes(const Array& array, const char* name, py::ssize_t axes) {
+  if (array.ndim() != axes)
+    throw std::invalid_argument(std::string(name) + " must have " + std::to_string(axes) + " axes");
+}
+
+// The array's data, where it has the shape.
+const double* shaped(const Array& array, const char* name,
+                     std::initializer_list<py::ssize_t> shape) {
   bool same = array.ndim() == static_cast<py::ssize_t>(shape.size());
   std::string want;
   int axis = 0;
@@ -23,6 +31,19 @@ void expect_shape(const Array& array, const char* name, std::initializer_list<py
     want += (want.empty() ? "" : ", ") + std::to_string(size);
   }
   if (!same) throw std::invalid_argument(std::string(name) + " must have the shape (" + want + ")");
+  return array.data();
+}
+
+// What both solvers report.
+template <class Result>
+py::dict report(const Result& result) {
+  py::dict info;
+  info["status"] = status_name(result.status);
+  info["iterations"] = result.iterations;
+  info["primal"] = result.primal;
+  info["dual"] = result.dual;
+  info["gap"] = result.gap;
+  return info;
 }
 
 py::tuple solve_chain_qp(const Array& hessian, const Array& gradient, const Array& matrix,
@@ -30,48 +51,36 @@ py::tuple solve_chain_qp(const Array& hessian, const Array& gradient, const Arra
                          const Array& term_matrix, const Array& term_offset,
                          const Array& term_weight, const py::object& multipliers,
                          int max_iterations, double absolute, double relative) {
-  if (hessian.ndim() != 4) throw std::invalid_argument("hessian must have four axes");
+  expect_axes(hessian, "hessian", 4);
+  expect_axes(lower, "lower", 2);
   const py::ssize_t frames = hessian.shape(0), reach = hessian.shape(1), size = hessian.shape(2);
-  if (lower.ndim() != 2) throw std::invalid_argument("lower must have two axes");
   const py::ssize_t rows = lower.shape(1);
-  expect_shape(hessian, "hessian", {frames, reach, size, size});
-  expect_shape(gradient, "gradient", {frames, size});
-  expect_shape(lower, "lower", {frames, rows});
-  expect_shape(upper, "upper", {frames, rows});
-  expect_shape(start, "start", {frames, size});
-  const bool shared = matrix.ndim() == 2;
-  if (shared)
-    expect_shape(matrix, "matrix", {rows, size});
-  else
-    expect_shape(matrix, "matrix", {frames, rows, size});
   const py::ssize_t terms = term_offset.ndim() == 2 ? term_offset.shape(1) : 0;
-  expect_shape(term_matrix, "term_matrix", {frames, terms, reach, size});
-  expect_shape(term_offset, "term_offset", {frames, terms});
-  expect_shape(term_weight, "term_weight", {frames, terms});
-  Array x({frames, size}), y({frames, rows});
-  std::copy(start.data(), start.data() + start.size(), x.mutable_data());
-  std::fill(y.mutable_data(), y.mutable_data() + y.size(), 0.0);  // what an invalid problem returns
-  const bool warm = !multipliers.is_none();
-  if (warm) {
-    const Array given = py::cast<Array>(multipliers);
-    expect_shape(given, "multipliers", {frames, rows});
-    std::copy(given.data(), given.data() + y.size(), y.mutable_data());
-  }
   ChainQp qp;
   qp.frames = frames;
   qp.size = static_cast<int>(size);
   qp.reach = static_cast<int>(reach) - 1;
   qp.rows = static_cast<int>(rows);
-  qp.hessian = hessian.data();
-  qp.gradient = gradient.data();
-  qp.matrix = matrix.data();
-  qp.shared_matrix = shared;
-  qp.lower = lower.data();
-  qp.upper = upper.data();
+  qp.hessian = shaped(hessian, "hessian", {frames, reach, size, size});
+  qp.gradient = shaped(gradient, "gradient", {frames, size});
+  qp.shared_matrix = matrix.ndim() == 2;
+  qp.matrix = qp.shared_matrix ? shaped(matrix, "matrix", {rows, size})
+                               : shaped(matrix, "matrix", {frames, rows, size});
+  qp.lower = shaped(lower, "lower", {frames, rows});
+  qp.upper = shaped(upper, "upper", {frames, rows});
   qp.terms = static_cast<int>(terms);
-  qp.term_matrix = term_matrix.data();
-  qp.term_offset = term_offset.data();
-  qp.term_weight = term_weight.data();
+  qp.term_matrix = shaped(term_matrix, "term_matrix", {frames, terms, reach, size});
+  qp.term_offset = shaped(term_offset, "term_offset", {frames, terms});
+  qp.term_weight = shaped(term_weight, "term_weight", {frames, terms});
+
+  Array x({frames, size}), y({frames, rows});
+  std::copy_n(shaped(start, "start", {frames, size}), x.size(), x.mutable_data());
+  std::fill_n(y.mutable_data(), y.size(), 0.0);  // what an invalid problem returns
+  const bool warm = !multipliers.is_none();
+  if (warm) {
+    const Array given = py::cast<Array>(multipliers);
+    std::copy_n(shaped(given, "multipliers", {frames, rows}), y.size(), y.mutable_data());
+  }
   ChainQpOptions options;
   options.max_iterations = max_iterations;
   options.absolute = absolute;
@@ -83,12 +92,7 @@ py::tuple solve_chain_qp(const Array& hessian, const Array& gradient, const Arra
     py::gil_scoped_release release;
     result = solve(qp, options, x_data, y_data, warm);
   }
-  py::dict info;
-  info["status"] = status_name(result.status);
-  info["iterations"] = result.iterations;
-  info["primal"] = result.primal;
-  info["dual"] = result.dual;
-  info["gap"] = result.gap;
+  py::dict info = report(result);
   info["objective"] = result.objective;
   return py::make_tuple(x, y, info);
 }
@@ -98,28 +102,25 @@ py::tuple camera_path(const Array& motion, const Array& times, const Array& conf
                       double zoom, const Array& weights, bool l1, int max_iterations,
                       const Array& settled) {
   const py::ssize_t frames = times.size();
-  expect_shape(times, "times", {frames});
-  expect_shape(motion, "motion", {frames > 0 ? frames - 1 : 0, 4});
-  expect_shape(confidence, "confidence", {frames > 0 ? frames - 1 : 0});
-  expect_shape(weights, "weights", {3});
-  if (settled.ndim() != 2 || settled.shape(0) > frames)
-    throw std::invalid_argument("settled must have two axes, and at most a row a frame");
-  expect_shape(settled, "settled", {settled.shape(0), 4});
+  expect_axes(settled, "settled", 2);
+  if (settled.shape(0) > frames)
+    throw std::invalid_argument("settled must have at most a row a frame");
+  const py::ssize_t transitions = frames > 0 ? frames - 1 : 0;
   Array path({frames, py::ssize_t(4)});
   CameraPathProblem problem;
   problem.frames = frames;
-  problem.motion = motion.data();
-  problem.times = times.data();
-  problem.confidence = confidence.data();
+  problem.motion = shaped(motion, "motion", {transitions, 4});
+  problem.times = shaped(times, "times", {frames});
+  problem.confidence = shaped(confidence, "confidence", {transitions});
   problem.width = width;
   problem.height = height;
   problem.crop_limit = crop_limit;
   problem.margin = margin;
   problem.hold = hold;
   problem.zoom = zoom;
-  std::copy(weights.data(), weights.data() + 3, problem.weight);
+  std::copy_n(shaped(weights, "weights", {3}), 3, problem.weight);
   problem.l1 = l1;
-  problem.settled = settled.data();
+  problem.settled = shaped(settled, "settled", {settled.shape(0), 4});
   problem.settled_frames = settled.shape(0);
   ChainQpOptions options;
   options.max_iterations = max_iterations;
@@ -129,13 +130,8 @@ py::tuple camera_path(const Array& motion, const Array& times, const Array& conf
     py::gil_scoped_release release;
     result = solve_camera_path(problem, options, data);
   }
-  py::dict info;
-  info["status"] = status_name(result.status);
-  info["iterations"] = result.iterations;
+  py::dict info = report(result);
   info["violation"] = result.violation;
-  info["primal"] = result.primal;
-  info["dual"] = result.dual;
-  info["gap"] = result.gap;
   return py::make_tuple(path, info);
 }
 
