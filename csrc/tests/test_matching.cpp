@@ -4,6 +4,7 @@
 
 #include "expect.h"
 #include "matching/nearest.h"
+#include "matching/sift.h"
 
 using namespace steadyview::matching;
 
@@ -47,9 +48,49 @@ void check(int64_t queries, int64_t trains, int length) {
   }
 }
 
+// Random images of awkward sizes; a shifted one has the same features, shifted.
+void check_sift() {
+  std::mt19937 random(7);
+  SiftWorkspace workspace;
+  for (const auto& [width, height] :
+       {std::pair{1, 1}, {3, 90}, {6, 6}, {11, 7}, {37, 64}, {90, 70}}) {
+    std::vector<uint8_t> gray(static_cast<size_t>(width * height));
+    for (uint8_t& value : gray) value = static_cast<uint8_t>(random());
+    const SiftFeatures found = find_sift(gray.data(), width, width, height, workspace);
+    EXPECT(found.points.size() / 2 == found.descriptors.size() / kSiftLength);
+    for (size_t i = 0; i < found.points.size(); i += 2) {
+      EXPECT(found.points[i] > 0 && found.points[i] < static_cast<float>(width));
+      EXPECT(found.points[i + 1] > 0 && found.points[i + 1] < static_cast<float>(height));
+    }
+  }
+  const int width = 128, height = 96;
+  std::vector<uint8_t> gray(width * height, 90);
+  const auto blob = [&](int cx, int cy, int radius) {
+    for (int y = -radius; y <= radius; ++y) {
+      for (int x = -radius; x <= radius; ++x) {
+        if (x * x + 2 * y * y <= radius * radius) {
+          gray[static_cast<size_t>((cy + y) * width + cx + x)] = 200;
+        }
+      }
+    }
+  };
+  const auto at = [&](int dx, int dy) {
+    std::fill(gray.begin(), gray.end(), uint8_t{90});
+    blob(40 + dx, 40 + dy, 6);
+    blob(62 + dx, 50 + dy, 4);
+    return find_sift(gray.data(), width, width, height, workspace);
+  };
+  const SiftFeatures still = at(0, 0), moved = at(8, 8);
+  EXPECT(still.points.size() >= 4 && still.points.size() == moved.points.size());
+  for (size_t i = 0; i < std::min(still.points.size(), moved.points.size()); ++i) {
+    EXPECT_NEAR(still.points[i] + 8, moved.points[i], 0.01);
+  }
+}
+
 }  // namespace
 
 int main() {
+  check_sift();
   for (int64_t queries : {0, 1, 4, 5, 67}) {
     for (int64_t trains : {0, 1, 2, 15, 16, 17, 100}) {
       for (int length : {1, 7, 128}) check(queries, trains, length);
