@@ -1,0 +1,426 @@
+"""Shaky clips with a true steady one: textured planes at known depths before a known camera.
+
+Real datasets have no true steady video. Here a camera flies along a smooth path, and along the same
+path with a hand's shake on it, past a picture of layers; both are rendered, and every pose, depth,
+mask and homography is written beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from .errors import InputError, OptionError
+from .video.info import Frame, VideoInfo, pixel_format
+from .video.writer import VideoWriter
+
+__all__ = ["SCENES", "Layer", "Scene", "SyntheticClip", "make_clip", "truth_of"]
+
+#: Grey of whatever no layer covers; the farthest layer is larger than any view.
+_SKY = 128.0
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A textured plane that faces the first camera.
+
+    Attributes:
+        depth: distance along the first camera's axis, in scene units.
+        centre: where the layer's middle is, in parts of the view's half width at its depth.
+        size: its width and height in the same unit; None: larger than any view.
+        velocity: parts of the view's half width a second; not zero makes it a moving object.
+        contrast: of its texture, 1 is usual.
+        picture: an image file to show instead of a made-up texture; its brightness only.
+    """
+
+    depth: float
+    centre: tuple[float, float] = (0.0, 0.0)
+    size: tuple[float, float] | None = None
+    velocity: tuple[float, float] = (0.0, 0.0)
+    contrast: float = 1.0
+    picture: str | Path | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is filmed, and how.
+
+    Attributes:
+        name: of the scene.
+        layers: farthest first.
+        travel: the steady camera's way over the clip, in scene units (x right, y down, z ahead).
+        turn: the steady camera's pan, tilt and roll over the clip, in degrees.
+        shake: standard deviation of the shake's pan, tilt and roll in degrees, and of its shift in
+            thousandths of a scene unit.
+        band: frequencies of the shake in Hz; a walker's steps are added at 1.9 Hz.
+        rolling_shutter: part of a frame's time that the read-out takes.
+        blur: part of a frame's time that the shutter is open.
+        noise: standard deviation of the sensor's noise, of 255.
+        brightness: factor on the picture.
+        frame_rate: frames a second.
+        seed: of the random numbers.
+    """
+
+    name: str
+    layers: tuple[Layer, ...] = (Layer(10.0),)
+    travel: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    shake: tuple[float, float, float, float] = (0.35, 0.35, 0.25, 0.0)
+    band: tuple[float, float] = (1.5, 8.0)
+    rolling_shutter: float = 0.0
+    blur: float = 0.0
+    noise: float = 0.0
+    brightness: float = 1.0
+    frame_rate: int = 30
+    seed: int = 0
+
+
+_ROOM = (
+    Layer(12.0),
+    Layer(6.0, (-0.9, 0.5), (0.7, 1.2)),
+    Layer(3.5, (1.0, 0.7), (0.8, 1.0)),
+)
+_WALKERS = (
+    Layer(10.0),
+    Layer(5.0, (-1.1, 0.3), (0.35, 1.0), (0.45, 0.0)),
+    Layer(4.0, (1.2, 0.35), (0.4, 1.1), (-0.5, 0.0)),
+)
+_TWIST = (0.35, 0.35, 1.2, 0.0)
+
+#: A dozen named scenes: every kind of trouble alone, and all of it together.
+SCENES: dict[str, Scene] = {
+    scene.name: scene
+    for scene in (
+        Scene("still_hand", seed=1),
+        Scene("pan", turn=(12.0, 0.0, 0.0), seed=2),
+        Scene("quick_rotation", turn=(35.0, 4.0, 0.0), shake=_TWIST, seed=3),
+        Scene("walk", travel=(0.3, 0.0, 1.5), shake=(0.5, 0.6, 0.4, 12.0), seed=4),
+        Scene("parallax", _ROOM, travel=(0.8, 0.0, 0.6), shake=(0.4, 0.4, 0.3, 15.0), seed=5),
+        Scene("zoom", travel=(0.0, 0.0, 3.0), seed=6),
+        Scene("crowd", _WALKERS, turn=(5.0, 0.0, 0.0), seed=7),
+        Scene("running", travel=(0.0, 0.0, 1.5), shake=(1.0, 1.3, 0.8, 25.0), seed=8),
+        Scene("rolling_shutter", rolling_shutter=0.8, shake=(0.5, 0.5, 0.5, 0.0), seed=9),
+        Scene("motion_blur", blur=0.6, shake=(0.7, 0.7, 0.4, 0.0), seed=10),
+        Scene("night", noise=9.0, brightness=0.35, seed=11),
+        Scene("bare_walls", (Layer(10.0, contrast=0.12),), seed=12),
+        Scene(
+            "everything", (*_ROOM, _WALKERS[1]), (0.5, 0.0, 0.8), (8.0, 0.0, 0.0),
+            (0.6, 0.7, 0.5, 12.0), rolling_shutter=0.5, blur=0.3, noise=3.0, seed=13,
+        ),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SyntheticClip:
+    """A clip and its truth, on disk.
+
+    Attributes:
+        shaky, steady: the two videos (lossless, yuv420p).
+        truth: an `.npz` file: `K` (3, 3); `shaky_viewmats` and `steady_viewmats` (N, 4, 4), world
+            to camera, in the middle of the exposure and of the frame; `steady_from_shaky`
+            (N, 3, 3), homographies of uncentred pixels, exact for the farthest layer; `depth`
+            (N, H, W) float16 of the shaky frames, scene units; `moving` (N, H, W) bool; `times`
+            (N,) seconds.
+    """
+
+    shaky: Path
+    steady: Path
+    truth: Path
+
+
+def make_clip(
+    scene: Scene | str,
+    folder: str | Path,
+    *,
+    size: tuple[int, int] = (480, 270),
+    seconds: float = 3.0,
+) -> SyntheticClip:
+    """Renders a scene; the same arguments give the same bytes of truth and the same pictures.
+
+    Args:
+        scene: one of `SCENES` by name, or a scene of your own.
+        folder: is made; gets `shaky.mkv`, `steady.mkv` and `truth.npz`.
+        size: (width, height) in pixels, even.
+        seconds: length.
+
+    Raises:
+        OptionError: an unknown scene, or a size or length that cannot be.
+        InputError: a layer's picture cannot be read.
+        OutputError: the files cannot be written.
+    """
+    if isinstance(scene, str):
+        if scene not in SCENES:
+            raise OptionError(f"scene must be one of {', '.join(SCENES)}, got {scene!r}")
+        scene = SCENES[scene]
+    width, height = size
+    if min(size) < 16 or width % 2 or height % 2:
+        raise OptionError(f"size must be even and at least 16x16, got {width}x{height}")
+    count = round(seconds * scene.frame_rate)
+    if count < 1:
+        raise OptionError(f"seconds must be at least one frame, got {seconds}")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    clip = SyntheticClip(folder / "shaky.mkv", folder / "steady.mkv", folder / "truth.npz")
+    stage = _Stage(scene, size)
+    steady_scene = replace(scene, rolling_shutter=0.0, blur=0.0)
+    times = np.arange(count) / scene.frame_rate
+    smooth, shaky = stage.poses(times, shaken=False), stage.poses(times, shaken=True)
+    _write(clip.steady, _Stage(steady_scene, size).frames(times, shaken=False), scene, size)
+    depths: list[np.ndarray] = []
+    moving: list[np.ndarray] = []
+    _write(clip.shaky, stage.frames(times, shaken=True, depths=depths, moving=moving), scene, size)
+    far = stage.layers[0]
+    relation = [
+        far.pixels_from_plane(stage.K, b, t) @ np.linalg.inv(far.pixels_from_plane(stage.K, a, t))
+        for a, b, t in zip(shaky, smooth, times, strict=True)
+    ]
+    np.savez_compressed(
+        clip.truth,
+        K=stage.K,
+        shaky_viewmats=shaky,
+        steady_viewmats=smooth,
+        steady_from_shaky=np.array([h / h[2, 2] for h in relation]),
+        depth=np.array(depths, np.float16),
+        moving=np.array(moving),
+        times=times,
+    )
+    return clip
+
+
+class _Plane:
+    """A layer with its texture, and where it is."""
+
+    def __init__(self, layer: Layer, half_view: float, focal: float, seed: int) -> None:
+        self.layer = layer
+        unit = half_view * layer.depth / focal  # scene units of half the view's width at its depth
+        extent = layer.size or (5.0, 4.0)
+        self.shape = np.array(extent) * unit  # scene units
+        self.centre = np.array(layer.centre) * unit
+        self.velocity = np.array(layer.velocity) * unit
+        # A texel is a pixel where the layer is first seen.
+        columns, rows = (max(round(s * focal / layer.depth), 8) for s in self.shape)
+        if layer.picture is None:
+            self.texture = _texture(rows, columns, seed, layer.contrast)
+        else:
+            self.texture = _picture(layer.picture, rows, columns, layer.contrast)
+        self.texels = np.array([columns, rows])
+
+    def pixels_from_plane(self, K: np.ndarray, viewmat: np.ndarray, time: float) -> np.ndarray:
+        """Homography from the plane's (x, y), in scene units of the world, to pixels."""
+        rotation, shift = viewmat[:3, :3], viewmat[:3, 3]
+        columns = [rotation[:, 0], rotation[:, 1], rotation[:, 2] * self.layer.depth + shift]
+        return np.asarray(K @ np.stack(columns, axis=1))
+
+    def texels_from_plane(self, time: float) -> np.ndarray:
+        scale = self.texels / self.shape
+        corner = self.centre + self.velocity * time - self.shape / 2
+        return np.array(
+            [[scale[0], 0, -scale[0] * corner[0]], [0, scale[1], -scale[1] * corner[1]], [0, 0, 1]]
+        )
+
+
+class _Stage:
+    """Renders one scene at one size."""
+
+    def __init__(self, scene: Scene, size: tuple[int, int]) -> None:
+        self.scene, self.size = scene, size
+        width, height = size
+        focal = 0.9 * width
+        self.K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
+        self.layers = [
+            _Plane(layer, width / 2, focal, 100 * scene.seed + i)
+            for i, layer in enumerate(scene.layers)
+        ]
+        self._shake = _Shake(scene)
+
+    def poses(self, times: np.ndarray, *, shaken: bool) -> np.ndarray:
+        """World-to-camera matrices `(n, 4, 4)` at these times in seconds."""
+        scene = self.scene
+        # The whole way takes four seconds: a pan's speed does not depend on the clip's length.
+        way = times / 4
+        turn = np.radians(scene.turn) * way[:, None]
+        shift = np.array(scene.travel) * way[:, None]
+        if shaken:
+            angles, move = self._shake.at(times)
+            turn, shift = turn + np.radians(angles), shift + move
+        matrices = np.tile(np.eye(4), (len(times), 1, 1))
+        for i, (pan, tilt, roll) in enumerate(turn):
+            rotation = _rotation(2, roll) @ _rotation(0, tilt) @ _rotation(1, -pan)
+            matrices[i, :3, :3] = rotation
+            matrices[i, :3, 3] = -rotation @ shift[i]
+        return matrices
+
+    def frames(
+        self,
+        times: np.ndarray,
+        *,
+        shaken: bool,
+        depths: list[np.ndarray] | None = None,
+        moving: list[np.ndarray] | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Frames `(H, W)` float32, exposed around these times."""
+        random = np.random.default_rng(self.scene.seed + (1000 if shaken else 2000))
+        step = 1 / self.scene.frame_rate
+        exposures = 5 if self.scene.blur else 1
+        for time in times:
+            total = np.zeros(self.size[::-1], np.float32)
+            for k in range(exposures):
+                offset = ((k + 0.5) / exposures - 0.5) * self.scene.blur * step
+                middle = k == exposures // 2
+                total += self._picture(
+                    time + offset, shaken, depths if middle else None, moving if middle else None
+                )
+            picture = total / exposures * self.scene.brightness
+            if self.scene.noise:
+                picture += random.normal(0, self.scene.noise, picture.shape).astype(np.float32)
+            yield np.clip(picture, 0, 255)
+
+    def _picture(
+        self,
+        time: float,
+        shaken: bool,
+        depths: list[np.ndarray] | None,
+        moving: list[np.ndarray] | None,
+    ) -> np.ndarray:
+        width, height = self.size
+        rows = (np.arange(height) + 0.5) / height - 0.5  # of the read-out's time
+        row_times = time + rows * self.scene.rolling_shutter / self.scene.frame_rate
+        if self.scene.rolling_shutter:
+            viewmats = self.poses(row_times, shaken=shaken)
+        else:
+            viewmats = self.poses(np.array([time]), shaken=shaken)
+        x = (np.arange(width, dtype=np.float32) + 0.5)[None]
+        y = (np.arange(height, dtype=np.float32) + 0.5)[:, None]
+        picture = np.full((height, width), _SKY, np.float32)
+        depth = np.full((height, width), np.inf, np.float32)
+        hidden = np.zeros((height, width), bool)
+        for plane in self.layers:
+            to_pixels = np.array([plane.pixels_from_plane(self.K, v, time) for v in viewmats])
+            from_pixels = np.linalg.inv(to_pixels)
+            closeness = _affine(from_pixels[:, 2], x, y)  # the last coordinate is 1 / depth
+            texels = plane.texels_from_plane(time) @ from_pixels
+            at_x = _affine(texels[:, 0], x, y) / closeness - np.float32(0.5)
+            at_y = _affine(texels[:, 1], x, y) / closeness - np.float32(0.5)
+            seen = cv2.remap(
+                plane.texture, at_x, at_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+            )
+            inside = closeness > 0
+            if plane.layer.size is not None:
+                columns, lines = plane.texels - 0.5
+                inside &= (at_x >= -0.5) & (at_y >= -0.5) & (at_x <= columns) & (at_y <= lines)
+            np.copyto(picture, seen, where=inside)
+            if depths is not None:
+                depth[inside] = 1 / closeness[inside]
+                hidden[inside] = plane.layer.velocity != (0.0, 0.0)
+        if depths is not None:
+            depths.append(depth)
+        if moving is not None:
+            moving.append(hidden)
+        return picture
+
+
+class _Shake:
+    """A hand's shake: random sines in a band, weaker the faster, and a walker's steps."""
+
+    def __init__(self, scene: Scene, sines: int = 24) -> None:
+        random = np.random.default_rng(scene.seed)
+        low, high = scene.band
+        self._frequency = np.exp(random.uniform(np.log(low), np.log(high), (sines, 6)))
+        self._phase = random.uniform(0, 2 * np.pi, (sines, 6))
+        weight = 1 / self._frequency
+        self._weight = weight / np.sqrt((weight**2).sum(axis=0) / 2)
+        pan, tilt, roll, shift = scene.shake
+        self._deviation = np.array([pan, tilt, roll, *[shift / 1000] * 3])
+        self._walks = shift > 0
+
+    def at(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pan, tilt and roll `(n, 3)` in degrees, and shift `(n, 3)` in scene units."""
+        waves = np.sin(2 * np.pi * self._frequency * times[:, None, None] + self._phase)
+        moved = (waves * self._weight).sum(axis=1) * self._deviation
+        if self._walks:
+            moved[:, 4] += 1.4 * self._deviation[4] * np.sin(2 * np.pi * 1.9 * times)
+        return moved[:, :3], moved[:, 3:]
+
+
+def _affine(row: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """`row` (1 or H, 3) times (x, y, 1): `(H, W)` float32."""
+    a, b, c = row.astype(np.float32).T[:, :, None]
+    return np.asarray(a * x + (b * y + c))
+
+
+def _rotation(axis: int, angle: float) -> np.ndarray:
+    """Turns by an angle in radians about the x, y or z axis."""
+    a, b = [i for i in range(3) if i != axis]
+    matrix = np.eye(3)
+    matrix[a, a] = matrix[b, b] = np.cos(angle)
+    matrix[a, b], matrix[b, a] = -np.sin(angle), np.sin(angle)
+    return matrix
+
+
+def _texture(rows: int, columns: int, seed: int, contrast: float) -> np.ndarray:
+    """Detail at all scales, and hard-edged patches, as walls and windows have."""
+    random = np.random.default_rng(seed)
+    total = np.zeros((rows, columns), np.float32)
+    sigma = 0.8
+    while sigma < max(rows, columns) / 4:
+        coarse = max(int(sigma), 1)
+        shape = (-(-rows // coarse) + 2, -(-columns // coarse) + 2)
+        noise = random.standard_normal(shape).astype(np.float32)
+        noise = cv2.GaussianBlur(noise, (0, 0), max(sigma / coarse, 0.8))
+        large = cv2.resize(
+            noise, (shape[1] * coarse, shape[0] * coarse), interpolation=cv2.INTER_CUBIC
+        )
+        total += large[:rows, :columns] / large.std() * sigma**0.3
+        sigma *= 2
+    total *= 38 / total.std()
+    for _ in range(rows * columns // 2500):
+        y, x = random.integers(0, rows), random.integers(0, columns)
+        h, w = random.integers(4, 28, 2)
+        total[y : y + h, x : x + w] += random.normal(0, 30)
+    return np.asarray(np.clip(128 + contrast * total, 4, 251), np.float32)
+
+
+def _picture(path: str | Path, rows: int, columns: int, contrast: float) -> np.ndarray:
+    """An image's brightness, its middle cut to the layer's shape."""
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise InputError(f"{path}: is no image that OpenCV can read")
+    scale = max(rows / image.shape[0], columns / image.shape[1])
+    size = (max(round(image.shape[1] * scale), columns), max(round(image.shape[0] * scale), rows))
+    shrinks = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    whole = cv2.resize(image, size, interpolation=shrinks).astype(np.float32)
+    top, left = (size[1] - rows) // 2, (size[0] - columns) // 2
+    cut = whole[top : top + rows, left : left + columns]
+    return np.asarray(np.clip(128 + contrast * (cut - 128), 0, 255), np.float32)
+
+
+def _write(path: Path, frames: Iterator[np.ndarray], scene: Scene, size: tuple[int, int]) -> None:
+    width, height = size
+    info = VideoInfo(
+        source=scene.name,
+        width=width,
+        height=height,
+        format=pixel_format("yuv420p"),
+        frame_rate=Fraction(scene.frame_rate),
+        time_base=Fraction(1, 1000 * scene.frame_rate),
+    )
+    chroma = np.full((height // 2, width // 2), 128, np.uint8)
+    with VideoWriter(path, info, codec="ffv1", overwrite=True) as writer:
+        for index, picture in enumerate(frames):
+            # Limited range, as nearly all video is.
+            luma = np.rint(16 + picture * (219 / 255)).astype(np.uint8)
+            time = index / scene.frame_rate
+            writer.write(Frame((luma, chroma, chroma), 1000 * index, time, index, 1000))
+
+
+def truth_of(clip: SyntheticClip) -> dict[str, Any]:
+    """The arrays of a clip's truth."""
+    with np.load(clip.truth) as file:
+        return dict(file)

@@ -1,0 +1,121 @@
+"""The truth that is written is the truth of what is rendered."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from steadyview.errors import InputError, OptionError
+from steadyview.synthetic import SCENES, Layer, Scene, make_clip, truth_of
+from steadyview.video.reader import open_video
+
+SIZE = (160, 96)
+
+
+def luma(path: Path) -> np.ndarray:
+    with open_video(path) as reader:
+        return np.array([np.array(frame.planes[0]) for frame in reader], np.float32)
+
+
+def warped(image: np.ndarray, output_from_input: np.ndarray) -> np.ndarray:
+    """By a homography of uncentred pixels: OpenCV's indices lie half a pixel off."""
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])
+    matrix = np.linalg.inv(half) @ output_from_input @ half
+    return cv2.warpPerspective(image, matrix, SIZE, flags=cv2.INTER_CUBIC)
+
+
+def test_the_homographies_take_the_shaky_frames_to_the_steady_ones(tmp_path: Path) -> None:
+    clip = make_clip("walk", tmp_path, size=SIZE, seconds=0.5)
+    shaky, steady, truth = luma(clip.shaky), luma(clip.steady), truth_of(clip)
+    assert len(shaky) == len(steady) == len(truth["times"]) == 15
+    inner = (slice(16, -16), slice(24, -24))
+    left = [
+        np.abs(warped(a, h) - b)[inner].mean()
+        for a, b, h in zip(shaky, steady, truth["steady_from_shaky"], strict=True)
+    ]
+    before = [np.abs(a - b)[inner].mean() for a, b in zip(shaky, steady, strict=True)]
+    assert np.mean(before) > 8
+    assert np.mean(left) < 2.5  # sampled twice, at a pixel a texel
+
+
+def test_depth_and_poses_take_one_frame_to_another(tmp_path: Path) -> None:
+    """Two layers: each pixel is moved by its own depth."""
+    scene = Scene("two", (Layer(10.0), Layer(4.0, (-0.4, 0.0), (1.0, 1.0))), travel=(3.0, 0.0, 1.0))
+    clip = make_clip(scene, tmp_path, size=SIZE, seconds=0.5)
+    frames, truth = luma(clip.shaky), truth_of(clip)
+    a, b = 2, 12
+    x, y = np.meshgrid(np.arange(SIZE[0]) + 0.5, np.arange(SIZE[1]) + 0.5)
+    depth = truth["depth"][b].astype(np.float64)
+    rays = np.linalg.inv(truth["K"]) @ np.stack([x, y, np.ones_like(x)]).reshape(3, -1)
+    points = np.vstack([rays * depth.ravel(), np.ones(x.size)])
+    other = (truth["shaky_viewmats"][a] @ np.linalg.inv(truth["shaky_viewmats"][b]) @ points)[:3]
+    seen = truth["K"] @ other
+    at = (seen[:2] / seen[2]).reshape(2, *x.shape).astype(np.float32) - 0.5
+    found = cv2.remap(frames[a], at[0], at[1], cv2.INTER_CUBIC)
+    inside = (at[0] > 2) & (at[0] < SIZE[0] - 3) & (at[1] > 2) & (at[1] < SIZE[1] - 3)
+    # Compared away from the front layer's edges, which hide and uncover.
+    there = cv2.remap(truth["depth"][a].astype(np.float32), at[0], at[1], cv2.INTER_NEAREST)
+    inside &= np.abs(there - seen[2].reshape(x.shape)) < 0.1
+    assert inside.mean() > 0.6
+    assert np.median(np.abs(found - frames[b])[inside]) < 3
+    assert np.median(np.abs(frames[a] - frames[b])[inside]) > 8
+
+
+def test_moving_objects_are_marked(tmp_path: Path) -> None:
+    clip = make_clip("crowd", tmp_path, size=SIZE, seconds=0.4)
+    truth = truth_of(clip)
+    moving, depth = truth["moving"], truth["depth"]
+    assert moving.shape == depth.shape == (12, SIZE[1], SIZE[0])
+    np.testing.assert_array_equal(moving, depth < 7)
+    assert 0.05 < moving.mean() < 0.5
+
+
+@pytest.mark.parametrize("switch", ["rolling_shutter", "blur", "noise"])
+def test_switches_change_the_shaky_frames_only_where_they_should(
+    tmp_path: Path, switch: str
+) -> None:
+    plain = replace(SCENES["still_hand"], shake=(3.0, 3.0, 2.0, 0.0))
+    changed = replace(plain, **{switch: {"noise": 8.0}.get(switch, 0.8)})
+    first = make_clip(plain, tmp_path / "a", size=SIZE, seconds=0.3)
+    second = make_clip(changed, tmp_path / "b", size=SIZE, seconds=0.3)
+    assert np.abs(luma(first.shaky) - luma(second.shaky)).mean() > 1
+    same = np.array_equal(luma(first.steady), luma(second.steady))
+    assert same == (switch != "noise")
+    np.testing.assert_array_equal(
+        truth_of(first)["shaky_viewmats"], truth_of(second)["shaky_viewmats"]
+    )
+
+
+def test_it_is_the_same_every_time(tmp_path: Path) -> None:
+    first = make_clip("everything", tmp_path / "a", size=(96, 64), seconds=0.1)
+    second = make_clip("everything", tmp_path / "b", size=(96, 64), seconds=0.1)
+    np.testing.assert_array_equal(luma(first.shaky), luma(second.shaky))
+    assert first.truth.read_bytes() == second.truth.read_bytes()
+
+
+def test_a_picture_can_be_filmed(tmp_path: Path) -> None:
+    picture = np.zeros((300, 500), np.uint8)
+    picture[:, 250:] = 200
+    cv2.imwrite(str(tmp_path / "halves.png"), picture)
+    scene = Scene("halves", (Layer(10.0, picture=tmp_path / "halves.png"),), shake=(0, 0, 0, 0))
+    clip = make_clip(scene, tmp_path, size=SIZE, seconds=0.1)
+    frame = luma(clip.shaky)[0]
+    assert frame[:, :70].max() < 20
+    assert frame[:, 90:].min() > 180
+    broken = replace(scene, layers=(Layer(10.0, picture=tmp_path / "none.png"),))
+    with pytest.raises(InputError, match=r"none\.png"):
+        make_clip(broken, tmp_path, size=SIZE)
+
+
+def test_a_dozen_scenes() -> None:
+    assert len(SCENES) >= 12
+
+
+@pytest.mark.parametrize(
+    "given", [{"scene": "moon"}, {"size": (161, 96)}, {"size": (8, 8)}, {"seconds": 0.0}]
+)
+def test_what_cannot_be(tmp_path: Path, given: dict) -> None:
+    with pytest.raises(OptionError, match=next(iter(given))):
+        make_clip(**{"scene": "pan", "folder": tmp_path, **given})
