@@ -3,6 +3,7 @@
 
 namespace steadyview {
 
+void register_gaussians(pybind11::module_& module);
 void register_warp_tensors(pybind11::module_& module);
 
 }  // namespace steadyview
@@ -15,5 +16,6 @@ PYBIND11_MODULE(_C, module) {
 #else
   module.attr("has_cuda") = false;
 #endif
+  steadyview::register_gaussians(module);
   steadyview::register_warp_tensors(module);
 }

@@ -24,7 +24,10 @@ inline void shape(const char* op, const char* name, const at::Tensor& tensor,
                   std::initializer_list<int64_t> sizes) {
   bool fits = tensor.dim() == static_cast<int64_t>(sizes.size());
   int64_t axis = 0;
-  for (int64_t size : sizes) fits = fits && (size < 0 || tensor.size(axis++) == size);
+  for (int64_t size : sizes) {
+    fits = fits && (size < 0 || tensor.size(axis) == size);
+    ++axis;
+  }
   if (!fits) {
     std::ostringstream wanted;
     for (int64_t size : sizes) wanted << (wanted.tellp() > 0 ? ", " : "") << size;

@@ -1,0 +1,118 @@
+#pragma once
+
+#include <cstdint>
+
+namespace steadyview::gaussians {
+
+// Rendering of 3-D Gaussians in three kernels: projection (and spherical harmonics), tiles, raster.
+// A splat's opacity at a pixel centre is alpha = min(kLargestAlpha, opacity exp(-sigma)), with
+// sigma = (A dx^2 + C dy^2) / 2 + B dx dy and (A, B, C) its conic. Splats are blended front to back
+// (equal depths in their order); alpha below kSmallestAlpha counts as nothing, and a pixel is done
+// before its transmittance would fall to kSmallestTransmittance.
+inline constexpr double kSmallestAlpha = 1.0 / 255;
+inline constexpr double kLargestAlpha = 0.999;
+inline constexpr double kSmallestTransmittance = 1e-4;
+
+enum class CameraModel : int { pinhole, ortho };
+
+// C cameras see N Gaussians. Arrays are contiguous; cameras are OpenCV's, lengths on the image px.
+template <typename T>
+struct Projection {
+  const T* means;      // (N, 3)
+  const T* quats;      // (N, 4), w x y z of any length
+  const T* scales;     // (N, 3)
+  const T* opacities;  // (N): bounds the radii; or null
+  const T* viewmats;   // (C, 4, 4), camera from world
+  const T* Ks;         // (C, 3, 3); no skew
+  int64_t count, cameras, width, height;
+  CameraModel model;
+  double near_plane, far_plane;
+  double eps2d;        // added to the variances on the image, px^2
+  double radius_clip;  // what has both radii at most this is not seen, px
+  // A Gaussian that is not seen, or not finite, has radii 0, and 0 in all that follows.
+  int* radii;        // (C, N, 2)
+  T* means2d;        // (C, N, 2)
+  T* depths;         // (C, N)
+  T* conics;         // (C, N, 3)
+  T* compensations;  // (C, N): sqrt(det before eps2d / det after); or null
+  int64_t* invalid;  // (C): Gaussians in view that have a number which is not finite
+};
+
+template <typename T>
+struct ProjectionGradient {
+  Projection<T> forward;        // radii are read, the other results not used
+  const T* grad_means2d;        // (C, N, 2)
+  const T* grad_depths;         // (C, N)
+  const T* grad_conics;         // (C, N, 3)
+  const T* grad_compensations;  // (C, N), or null
+  T* grad_means;                // (N, 3)
+  T* grad_quats;                // (N, 4)
+  T* grad_scales;               // (N, 3)
+  T* grad_viewmats;             // (C, 4, 4), or null with the next
+  T* grad_Ks;                   // (C, 3, 3)
+};
+
+template <typename T>
+void project_cpu(const Projection<T>& projection);
+template <typename T>
+void project_gradient_cpu(const ProjectionGradient<T>& gradient);
+
+// colours[i] = sum_k basis_k(direction i) coeffs[i][k], real spherical harmonics with the
+// Condon-Shortley sign, l = 0, 1, ..., m = -l ... l.
+template <typename T>
+struct Harmonics {
+  const T* directions;    // (count, 3), of any length
+  const T* coefficients;  // (count, terms, 3)
+  const bool* masks;      // (count): where false the result is 0; or null
+  int64_t count, terms;
+  int degree;  // 0 to 4; (degree + 1)^2 <= terms
+  T* colors;   // (count, 3)
+};
+
+template <typename T>
+struct HarmonicsGradient {
+  Harmonics<T> forward;  // colors is not used
+  const T* grad_colors;  // (count, 3)
+  T* grad_coefficients;  // (count, terms, 3)
+  T* grad_directions;    // (count, 3), or null
+};
+
+template <typename T>
+void harmonics_cpu(const Harmonics<T>& harmonics);
+template <typename T>
+void harmonics_gradient_cpu(const HarmonicsGradient<T>& gradient);
+
+// Splats of all images one after another: image i has those from first[i] to first[i + 1].
+template <typename T>
+struct Raster {
+  const T* means2d;      // (M, 2)
+  const T* conics;       // (M, 3)
+  const T* opacities;    // (M)
+  const T* depths;       // (M)
+  const int* radii;      // (M, 2): splats with a radius of 0 are left out; others reach no farther
+  const T* colors;       // (M, channels)
+  const T* backgrounds;  // (images, channels), or null for 0
+  const int64_t* first;  // (images + 1), on the host
+  int64_t images, channels, width, height;
+  T* image;   // (images, height, width, channels)
+  T* alphas;  // (images, height, width)
+};
+
+template <typename T>
+struct RasterGradient {
+  Raster<T> forward;     // image and alphas are read
+  const T* grad_image;   // as image
+  const T* grad_alphas;  // as alphas
+  T* grad_means2d;       // (M, 2)
+  T* abs_means2d;        // (M, 2): sums of the pixels' absolute gradients; or null
+  T* grad_conics;        // (M, 3)
+  T* grad_opacities;     // (M)
+  T* grad_colors;        // (M, channels)
+};
+
+template <typename T>
+void rasterize_cpu(const Raster<T>& raster);
+template <typename T>
+void rasterize_gradient_cpu(const RasterGradient<T>& gradient);
+
+}  // namespace steadyview::gaussians

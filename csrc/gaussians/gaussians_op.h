@@ -1,0 +1,53 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <tuple>
+
+namespace steadyview {
+
+// Shapes as in gaussians.h; all tensors of one dtype (float32 or float64), on the CPU.
+// Returns means2d, depths, conics, compensations (empty unless wanted), radii, invalid.
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>
+project_gaussians(const at::Tensor& means, const at::Tensor& quats, const at::Tensor& scales,
+                  const std::optional<at::Tensor>& opacities, const at::Tensor& viewmats,
+                  const at::Tensor& Ks, int64_t width, int64_t height, double eps2d,
+                  double near_plane, double far_plane, double radius_clip, bool compensate,
+                  int64_t camera_model);
+
+// Gradients by means, quats, scales, viewmats and Ks (the last two empty unless wanted).
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> project_gaussians_backward(
+    const at::Tensor& grad_means2d, const at::Tensor& grad_depths, const at::Tensor& grad_conics,
+    const std::optional<at::Tensor>& grad_compensations, const at::Tensor& means,
+    const at::Tensor& quats, const at::Tensor& scales, const at::Tensor& viewmats,
+    const at::Tensor& Ks, const at::Tensor& radii, int64_t width, int64_t height, double eps2d,
+    int64_t camera_model, bool by_camera);
+
+// directions (M, 3), coefficients (M, K, 3), masks (M) bool: (M, 3).
+at::Tensor evaluate_harmonics(const at::Tensor& directions, const at::Tensor& coefficients,
+                              const std::optional<at::Tensor>& masks, int64_t degree);
+
+// Gradients by the coefficients and the directions (empty unless wanted).
+std::tuple<at::Tensor, at::Tensor> evaluate_harmonics_backward(
+    const at::Tensor& grad_colors, const at::Tensor& directions, const at::Tensor& coefficients,
+    const std::optional<at::Tensor>& masks, int64_t degree, bool by_directions);
+
+// first (images + 1) int64: where each image's splats begin. Returns (images, height, width,
+// channels) and (images, height, width, 1).
+std::tuple<at::Tensor, at::Tensor> rasterize_gaussians(
+    const at::Tensor& means2d, const at::Tensor& conics, const at::Tensor& colors,
+    const at::Tensor& opacities, const at::Tensor& depths, const at::Tensor& radii,
+    const std::optional<at::Tensor>& backgrounds, const at::Tensor& first, int64_t width,
+    int64_t height);
+
+// Gradients by means2d, conics, colors and opacities, and the absolute sums by means2d (empty
+// unless wanted).
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> rasterize_gaussians_backward(
+    const at::Tensor& grad_image, const at::Tensor& grad_alphas, const at::Tensor& image,
+    const at::Tensor& alphas, const at::Tensor& means2d, const at::Tensor& conics,
+    const at::Tensor& colors, const at::Tensor& opacities, const at::Tensor& depths,
+    const at::Tensor& radii, const std::optional<at::Tensor>& backgrounds, const at::Tensor& first,
+    bool with_abs);
+
+}  // namespace steadyview

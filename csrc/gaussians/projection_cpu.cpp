@@ -1,0 +1,83 @@
+// Chunks of Gaussians over the threads, and the sums of the cameras' gradients in a fixed order.
+#include <vector>
+
+#include "common/parallel.h"
+#include "gaussians/dispatch.h"
+#include "gaussians/gaussians.h"
+#include "gaussians/rows.h"
+
+namespace steadyview::gaussians {
+namespace {
+
+constexpr int64_t kChunk = 2048;
+
+}  // namespace
+
+template <typename T>
+void project_cpu(const Projection<T>& p) {
+  for (int64_t c = 0; c < p.cameras; ++c) {
+    const int64_t chunks = (p.count + kChunk - 1) / kChunk;
+    std::vector<int64_t> invalid(static_cast<size_t>(chunks), 0);
+    parallel_for(0, p.count, kChunk, [&](int64_t first, int64_t last) {
+      int64_t* count = &invalid[static_cast<size_t>(first / kChunk)];
+      STEADYVIEW_GAUSSIANS_RETURN(project_rows, p, c, first, last, count);
+    });
+    p.invalid[c] = 0;
+    for (int64_t count : invalid) p.invalid[c] += count;
+  }
+}
+
+template <typename T>
+void project_gradient_cpu(const ProjectionGradient<T>& g) {
+  const Projection<T>& p = g.forward;
+  const int64_t chunks = (p.count + kChunk - 1) / kChunk, size = kPoseSums * p.cameras;
+  std::vector<double> sums(g.grad_viewmats ? static_cast<size_t>(chunks * size) : 0);
+  parallel_for(0, p.count, kChunk, [&](int64_t first, int64_t last) {
+    double* pose = g.grad_viewmats ? sums.data() + first / kChunk * size : nullptr;
+    STEADYVIEW_GAUSSIANS_RETURN(project_gradient_rows, g, first, last, pose);
+  });
+  if (!g.grad_viewmats) return;
+  for (int64_t c = 0; c < p.cameras; ++c) {
+    double total[kPoseSums] = {};
+    for (int64_t k = 0; k < chunks; ++k) {
+      for (int i = 0; i < kPoseSums; ++i)
+        total[i] += sums[static_cast<size_t>(k * size + c * kPoseSums + i)];
+    }
+    T *view = g.grad_viewmats + 16 * c, *K = g.grad_Ks + 9 * c;
+    for (int i = 0; i < 16; ++i) view[i] = 0;
+    for (int i = 0; i < 9; ++i) K[i] = 0;
+    for (int i = 0; i < 3; ++i) {
+      for (int j = 0; j < 3; ++j) view[4 * i + j] = static_cast<T>(total[3 * i + j]);
+      view[4 * i + 3] = static_cast<T>(total[9 + i]);
+    }
+    K[0] = static_cast<T>(total[12]);
+    K[4] = static_cast<T>(total[13]);
+    K[2] = static_cast<T>(total[14]);
+    K[5] = static_cast<T>(total[15]);
+  }
+}
+
+template <typename T>
+void harmonics_cpu(const Harmonics<T>& h) {
+  parallel_for(0, h.count, kChunk, [&](int64_t first, int64_t last) {
+    STEADYVIEW_GAUSSIANS_RETURN(harmonics_rows, h, first, last);
+  });
+}
+
+template <typename T>
+void harmonics_gradient_cpu(const HarmonicsGradient<T>& g) {
+  parallel_for(0, g.forward.count, kChunk, [&](int64_t first, int64_t last) {
+    STEADYVIEW_GAUSSIANS_RETURN(harmonics_gradient_rows, g, first, last);
+  });
+}
+
+template void project_cpu(const Projection<float>&);
+template void project_cpu(const Projection<double>&);
+template void project_gradient_cpu(const ProjectionGradient<float>&);
+template void project_gradient_cpu(const ProjectionGradient<double>&);
+template void harmonics_cpu(const Harmonics<float>&);
+template void harmonics_cpu(const Harmonics<double>&);
+template void harmonics_gradient_cpu(const HarmonicsGradient<float>&);
+template void harmonics_gradient_cpu(const HarmonicsGradient<double>&);
+
+}  // namespace steadyview::gaussians

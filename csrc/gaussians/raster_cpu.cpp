@@ -1,0 +1,172 @@
+// Images one after another, their channels in groups of kGroup, tiles over the threads.
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "common/parallel.h"
+#include "gaussians/dispatch.h"
+#include "gaussians/gaussians.h"
+#include "gaussians/rows.h"
+#include "gaussians/tiles.h"
+
+namespace steadyview::gaussians {
+namespace {
+
+constexpr double kLn2 = 0.6931471805599453;
+
+// One image's splats in their tiles.
+template <typename T>
+struct Scene {
+  std::unique_ptr<Splat<T>[]> splats;
+  TileLists tiles;
+};
+
+template <typename T>
+int64_t make_splats(const Raster<T>& r, int64_t base, int64_t group, int channels, int64_t first,
+                    int64_t last, Splat<T>* splats, Keyed<T>* keyed) {
+  STEADYVIEW_GAUSSIANS_RETURN(splat_rows, r, base, group, channels, first, last, splats, keyed);
+}
+
+template <typename T>
+Scene<T> make_scene(const Raster<T>& r, int64_t image, int channels, bool with_slots) {
+  const int64_t base = r.first[image], count = r.first[image + 1] - base;
+  Scene<T> scene;
+  scene.splats.reset(new Splat<T>[static_cast<size_t>(std::max<int64_t>(count, 1))]);
+  const std::unique_ptr<Keyed<T>[]> keyed(
+      new Keyed<T>[static_cast<size_t>(std::max<int64_t>(count, 1))]);
+  std::vector<int64_t> counts(static_cast<size_t>(count / kSplatChunk + 1), 0);
+  parallel_for(0, count, kSplatChunk, [&](int64_t first, int64_t last) {
+    counts[static_cast<size_t>(first / kSplatChunk)] =
+        make_splats(r, base, 0, channels, first, last, scene.splats.get(), keyed.get() + first);
+  });
+  scene.tiles = sort_into_tiles(scene.splats.get(), count, keyed.get(), counts.data(), r.width,
+                                r.height, with_slots);
+  return scene;
+}
+
+// The colours of another group of channels.
+template <typename T>
+void recolor(const Raster<T>& r, int64_t image, int64_t group, int channels, Splat<T>* splats) {
+  const int64_t base = r.first[image];
+  parallel_for(base, r.first[image + 1], kSplatChunk, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      for (int c = 0; c < channels; ++c)
+        splats[i - base].color[c] = r.colors[i * r.channels + group + c];
+    }
+  });
+}
+
+template <typename T>
+TileJob<T> make_job(const Raster<T>& r, const Scene<T>& scene, int64_t image, int64_t group,
+                    int64_t tile) {
+  const int64_t* starts = scene.tiles.starts.get();
+  const int64_t pixels = r.width * r.height;
+  return {.splats = scene.splats.get(),
+          .entries = scene.tiles.entries.get() + starts[tile],
+          .count = starts[tile + 1] - starts[tile],
+          .x = tile % scene.tiles.columns * kTile,
+          .y = tile / scene.tiles.columns * kTile,
+          .width = r.width,
+          .height = r.height,
+          .stride = r.channels,
+          .background = r.backgrounds ? r.backgrounds + image * r.channels + group : nullptr,
+          .image = r.image + image * pixels * r.channels + group,
+          .alphas = group == 0 ? r.alphas + image * pixels : nullptr};
+}
+
+template <typename T>
+void draw(const TileJob<T>& job, int channels) {
+  STEADYVIEW_GAUSSIANS_RETURN(draw_tile, job, channels);
+}
+
+template <typename T>
+void take_gradient(const TileGradientJob<T>& job, int channels, bool with_abs) {
+  STEADYVIEW_GAUSSIANS_RETURN(tile_gradient, job, channels, with_abs);
+}
+
+// Adds up a splat's records in their order, and turns the sums into gradients.
+template <typename T>
+void collect(const RasterGradient<T>& g, const Scene<T>& scene, const T* records, int64_t base,
+             int64_t first, int64_t last, int64_t group, int channels) {
+  const Raster<T>& r = g.forward;
+  const bool with_abs = g.abs_means2d != nullptr;
+  const int size = record_size(channels, with_abs);
+  for (int64_t i = first; i < last; ++i) {
+    T sum[record_size(kGroup, true)] = {};
+    const int64_t end = scene.tiles.first_slots[static_cast<size_t>(i + 1)];
+    for (int64_t slot = scene.tiles.first_slots[static_cast<size_t>(i)]; slot < end; ++slot) {
+      for (int k = 0; k < size; ++k) sum[k] += records[slot * size + k];
+    }
+    const int64_t at = base + i;
+    const T *conic = r.conics + 3 * at, A = conic[0], B = conic[1], C = conic[2];
+    const T values[6] = {
+        A * sum[1] + B * sum[2], B * sum[1] + C * sum[2],
+        sum[3] * T(-0.5),        -sum[4],
+        sum[5] * T(-0.5),        r.opacities[at] > 0 ? sum[0] / r.opacities[at] : T(0)};
+    const bool seen = end > scene.tiles.first_slots[static_cast<size_t>(i)];
+    const auto put = [&](T* out, T value) {
+      *out = (group == 0 ? T(0) : *out) + (seen ? value : T(0));
+    };
+    for (int k = 0; k < 2; ++k) put(g.grad_means2d + 2 * at + k, values[k]);
+    for (int k = 0; k < 3; ++k) put(g.grad_conics + 3 * at + k, values[2 + k]);
+    put(g.grad_opacities + at, values[5]);
+    for (int c = 0; c < channels; ++c) g.grad_colors[at * r.channels + group + c] = sum[6 + c];
+    if (!with_abs) continue;
+    for (int k = 0; k < 2; ++k) {
+      put(g.abs_means2d + 2 * at + k, sum[6 + channels + k] * T(kLn2));
+    }
+  }
+}
+
+}  // namespace
+
+template <typename T>
+void rasterize_cpu(const Raster<T>& r) {
+  for (int64_t image = 0; image < r.images; ++image) {
+    const int first_channels = static_cast<int>(std::min<int64_t>(kGroup, r.channels));
+    const Scene<T> scene = make_scene(r, image, first_channels, false);
+    for (int64_t group = 0; group < r.channels; group += kGroup) {
+      const int channels = static_cast<int>(std::min<int64_t>(kGroup, r.channels - group));
+      if (group > 0) recolor(r, image, group, channels, scene.splats.get());
+      parallel_for(0, scene.tiles.columns * scene.tiles.rows, 1, [&](int64_t tile, int64_t) {
+        draw(make_job(r, scene, image, group, tile), channels);
+      });
+    }
+  }
+}
+
+template <typename T>
+void rasterize_gradient_cpu(const RasterGradient<T>& g) {
+  const Raster<T>& r = g.forward;
+  const bool with_abs = g.abs_means2d != nullptr;
+  for (int64_t image = 0; image < r.images; ++image) {
+    const int64_t base = r.first[image], count = r.first[image + 1] - base;
+    const int first_channels = static_cast<int>(std::min<int64_t>(kGroup, r.channels));
+    const Scene<T> scene = make_scene(r, image, first_channels, true);
+    const std::unique_ptr<T[]> records(new T[static_cast<size_t>(
+        std::max<int64_t>(scene.tiles.total * record_size(first_channels, with_abs), 1))]);
+    for (int64_t group = 0; group < r.channels; group += kGroup) {
+      const int channels = static_cast<int>(std::min<int64_t>(kGroup, r.channels - group));
+      if (group > 0) recolor(r, image, group, channels, scene.splats.get());
+      parallel_for(0, scene.tiles.columns * scene.tiles.rows, 1, [&](int64_t tile, int64_t) {
+        const int64_t pixels = r.width * r.height;
+        const TileGradientJob<T> job{
+            .forward = make_job(r, scene, image, group, tile),
+            .grad_image = g.grad_image + image * pixels * r.channels + group,
+            .grad_alphas = group == 0 ? g.grad_alphas + image * pixels : nullptr,
+            .records = records.get()};
+        take_gradient(job, channels, with_abs);
+      });
+      parallel_for(0, count, kSplatChunk / 8, [&](int64_t first, int64_t last) {
+        collect(g, scene, records.get(), base, first, last, group, channels);
+      });
+    }
+  }
+}
+
+template void rasterize_cpu(const Raster<float>&);
+template void rasterize_cpu(const Raster<double>&);
+template void rasterize_gradient_cpu(const RasterGradient<float>&);
+template void rasterize_gradient_cpu(const RasterGradient<double>&);
+
+}  // namespace steadyview::gaussians

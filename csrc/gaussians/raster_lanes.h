@@ -1,0 +1,146 @@
+#pragma once
+
+// A block of pixels as the lanes of a vector, for draw_rows.cpp, which is compiled for each
+// instruction set: everything is always inlined or anonymous.
+
+#include <cstdint>
+
+#include "common/sampling.h"
+
+#if defined(__AVX512F__)
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // false alarms in GCC 12's intrinsics
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <immintrin.h>
+#endif
+
+namespace steadyview::gaussians::STEADYVIEW_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kBytes = 32;
+#else
+constexpr int kBytes = 16;
+#endif
+
+template <typename T>
+struct Whole;
+template <>
+struct Whole<float> {
+  using type = int32_t;
+};
+template <>
+struct Whole<double> {
+  using type = int64_t;
+};
+
+// A block is kWide pixels wide and has as many rows as fit.
+constexpr int kWide = 4;
+template <typename T>
+constexpr int kLanes = kBytes / sizeof(T) < kWide ? kWide : kBytes / sizeof(T);
+template <typename T>
+constexpr int kHigh = kLanes<T> / kWide;
+
+template <typename T>
+using Vector __attribute__((vector_size(kLanes<T> * sizeof(T)))) = T;
+template <typename T>
+using WholeVector __attribute__((vector_size(kLanes<T> * sizeof(T)))) = typename Whole<T>::type;
+
+template <typename T>
+struct LaneTypes {
+  using V = Vector<T>;
+  using I = WholeVector<T>;
+  using Mask = I;  // all bits of a lane set, or none
+};
+#if defined(__AVX512F__)
+template <>
+struct LaneTypes<float> {
+  using V = Vector<float>;
+  using I = WholeVector<float>;
+  using Mask = __mmask16;
+};
+#endif
+
+// The operations, for any vector of the compiler's.
+template <typename T>
+struct Lanes : LaneTypes<T> {
+  using typename LaneTypes<T>::V;
+  using typename LaneTypes<T>::I;
+  using Mask = I;
+#define STEADYVIEW_OP static inline __attribute__((always_inline))
+  STEADYVIEW_OP V all(T a) { return V{} + a; }
+  STEADYVIEW_OP Mask at_least(V a, V b) { return a >= b; }
+  STEADYVIEW_OP Mask above(V a, V b) { return a > b; }
+  STEADYVIEW_OP Mask above(Mask m, V a, V b) { return m & (a > b); }
+  STEADYVIEW_OP Mask without(Mask a, Mask b) { return a & ~b; }
+  STEADYVIEW_OP V where(Mask m, V yes, V no) { return m ? yes : no; }
+  STEADYVIEW_OP V keep(Mask m, V a) { return m ? a : V{}; }
+  STEADYVIEW_OP V lower(V a, V b) { return b < a ? b : a; }
+  STEADYVIEW_OP V magnitude(V a) { return a < 0 ? -a : a; }
+  STEADYVIEW_OP bool any(Mask m) {
+    typename Whole<T>::type all = 0;
+    for (int l = 0; l < kLanes<T>; ++l) all |= m[l];
+    return all != 0;
+  }
+  STEADYVIEW_OP V reciprocal(V a) { return T(1) / a; }
+  // 2^a for a up to 0.
+  STEADYVIEW_OP V exp2(V a) {
+    if constexpr (sizeof(T) == 4) {
+      a = a < T(-126) ? all(T(-126)) : a;
+      const V shifted = a + T(12582912);  // rounds to the nearest whole number
+      const V f = a - (shifted - T(12582912));
+      V p = all(T(1.32764282e-3));  // 2^f on [-1/2, 1/2] to 8e-8
+      p = p * f + T(9.67554096e-3);
+      p = p * f + T(5.55071346e-2);
+      p = p * f + T(2.40221202e-1);
+      p = p * f + T(6.93146944e-1);
+      p = p * f + T(1.00000012);
+      const I whole = reinterpret_cast<I>(shifted) << 23;  // its low bits are the number
+      return reinterpret_cast<V>(reinterpret_cast<I>(p) + whole);
+    } else {
+      V result;
+      for (int l = 0; l < kLanes<T>; ++l) result[l] = __builtin_exp2(a[l]);
+      return result;
+    }
+  }
+};
+
+#if defined(__AVX512F__)
+template <>
+struct Lanes<float> : LaneTypes<float> {
+  using LaneTypes<float>::V;
+  using LaneTypes<float>::Mask;
+  STEADYVIEW_OP V all(float a) { return _mm512_set1_ps(a); }
+  STEADYVIEW_OP Mask at_least(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+  STEADYVIEW_OP Mask above(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+  STEADYVIEW_OP Mask above(Mask m, V a, V b) {
+    return _mm512_mask_cmp_ps_mask(m, a, b, _CMP_GT_OQ);
+  }
+  STEADYVIEW_OP Mask without(Mask a, Mask b) { return _kandn_mask16(b, a); }
+  STEADYVIEW_OP V where(Mask m, V yes, V no) { return _mm512_mask_blend_ps(m, no, yes); }
+  STEADYVIEW_OP V keep(Mask m, V a) { return _mm512_maskz_mov_ps(m, a); }
+  STEADYVIEW_OP V lower(V a, V b) { return _mm512_min_ps(a, b); }
+  STEADYVIEW_OP V magnitude(V a) { return _mm512_abs_ps(a); }
+  STEADYVIEW_OP bool any(Mask m) { return m != 0; }
+  STEADYVIEW_OP V reciprocal(V a) {  // one Newton step
+    const V r = _mm512_rcp14_ps(a);
+    return r * (2.0f - a * r);
+  }
+  STEADYVIEW_OP V exp2(V a) {
+    const V f = _mm512_reduce_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    V p = all(1.87757052e-3f);  // 2^f on [0, 1) to 8e-8
+    p = p * f + 8.98935460e-3f;
+    p = p * f + 5.58263063e-2f;
+    p = p * f + 2.40153626e-1f;
+    p = p * f + 6.93153083e-1f;
+    p = p * f + 9.99999940e-1f;
+    return _mm512_scalef_ps(p, a);  // takes the floor of a
+  }
+};
+#endif
+
+}  // namespace
+}  // namespace steadyview::gaussians::STEADYVIEW_ISA

@@ -1,0 +1,322 @@
+// Draws a tile, and takes its gradients: splat by splat, and in each the blocks of pixels that its
+// box touches, a lane a pixel. Compiled for each instruction set.
+#include "gaussians/maths.h"
+#include "gaussians/raster_lanes.h"
+#include "gaussians/rows.h"
+
+namespace steadyview::gaussians::STEADYVIEW_ISA {
+namespace {
+
+constexpr int kAhead = 12;                  // entries whose splats are fetched before their turn
+constexpr int64_t kRecheck = 64;            // entries between looks whether all pixels are done
+constexpr double kTop = -0.00144341686969;  // log2(kLargestAlpha)
+
+template <typename T>
+struct Block {
+  using L = Lanes<T>;
+  using V = typename L::V;
+  static constexpr int high = kHigh<T>, lanes = kLanes<T>;
+  static constexpr int across = kTile / kWide, down = kTile / high, count = across * down;
+
+  // Offsets of the pixels' centres from the block's corner.
+  static inline __attribute__((always_inline)) V columns() {
+    V x;
+    for (int l = 0; l < lanes; ++l) x[l] = static_cast<T>(l % kWide) + T(0.5);
+    return x;
+  }
+  static inline __attribute__((always_inline)) V rows() {
+    V y;
+    for (int l = 0; l < lanes; ++l) y[l] = static_cast<T>(l / kWide) + T(0.5);
+    return y;
+  }
+};
+
+// The blocks of this tile that a splat's box touches, and its numbers in all lanes.
+template <typename T>
+struct Brush {
+  using L = Lanes<T>;
+  using V = typename L::V;
+  V p, q, r, height, top;
+  T x, y;  // from the tile's corner
+  int first_column, last_column, first_row, last_row;
+
+  inline __attribute__((always_inline)) Brush(const Splat<T>& s, int64_t tile_x, int64_t tile_y) {
+    const int ox = static_cast<int>(tile_x), oy = static_cast<int>(tile_y);
+    first_column = most(s.left - ox, 0) / kWide;
+    last_column = least(s.right - ox, kTile - 1) / kWide;
+    first_row = most(s.top - oy, 0) / kHigh<T>;
+    last_row = least(s.bottom - oy, kTile - 1) / kHigh<T>;
+    x = s.x - static_cast<T>(ox);
+    y = s.y - static_cast<T>(oy);
+    p = L::all(s.p);
+    q = L::all(s.q);
+    r = L::all(s.r);
+    height = L::all(s.height);
+    top = L::all(least(s.height, T(kTop)));
+  }
+
+  inline __attribute__((always_inline)) V power(V u, V w) const {
+    return L::lower(height - u * u - w * w, top);
+  }
+};
+
+// Goes through the brush's blocks row by row: one loop, because short nested ones are mispredicted.
+template <typename T>
+struct Walk {
+  int count, block, next_row;
+  T x, y, first_x, last_x;  // the block's corner from the splat's mean
+
+  inline __attribute__((always_inline)) explicit Walk(const Brush<T>& brush) {
+    const int across = brush.last_column - brush.first_column + 1;
+    count = across * (brush.last_row - brush.first_row + 1);
+    block = brush.first_row * Block<T>::across + brush.first_column;
+    next_row = Block<T>::across - across + 1;
+    first_x = x = static_cast<T>(brush.first_column * kWide) - brush.x;
+    last_x = static_cast<T>(brush.last_column * kWide) - brush.x;
+    y = static_cast<T>(brush.first_row * kHigh<T>) - brush.y;
+  }
+  inline __attribute__((always_inline)) void step() {
+    const bool wrap = x >= last_x;
+    block += wrap ? next_row : 1;
+    x = wrap ? first_x : x + T(kWide);
+    y += wrap ? T(kHigh<T>) : T(0);
+  }
+};
+
+template <typename T>
+inline __attribute__((always_inline)) void prefetch(const TileJob<T>& job, int64_t k) {
+  const TileEntry& entry = job.entries[k + kAhead < job.count ? k + kAhead : job.count - 1];
+  __builtin_prefetch(job.splats + entry.splat);
+  if constexpr (sizeof(Splat<T>) > 64) {
+    __builtin_prefetch(reinterpret_cast<const char*>(job.splats + entry.splat) + 64);
+  }
+}
+
+// Calls visit(block, pixel offset in the image, lane) for every lane that is a pixel.
+template <typename T, typename Visit>
+inline __attribute__((always_inline)) void for_pixels(const TileJob<T>& job, Visit visit) {
+  using B = Block<T>;
+  const int64_t right = least<int64_t>(kTile, job.width - job.x);
+  const int64_t bottom = least<int64_t>(kTile, job.height - job.y);
+  for (int row = 0; row < bottom; ++row) {
+    for (int column = 0; column < right; ++column) {
+      visit(row / B::high * B::across + column / kWide, (job.y + row) * job.width + job.x + column,
+            row % B::high * kWide + column % kWide);
+    }
+  }
+}
+
+// What the pixels of a block look like. A pixel that is done has a negative transmittance.
+template <typename T, int channels>
+struct Pixels {
+  using V = typename Lanes<T>::V;
+  V left, color[channels];
+};
+
+template <typename T, int channels>
+bool all_done(const Pixels<T, channels>* frame) {
+  using L = Lanes<T>;
+  typename L::V most_left = frame[0].left;
+  for (int i = 1; i < Block<T>::count; ++i) {
+    most_left = L::where(L::above(frame[i].left, most_left), frame[i].left, most_left);
+  }
+  return !L::any(L::above(most_left, L::all(0)));
+}
+
+// A full block's rows go out as they are in memory.
+template <typename T, int channels>
+inline __attribute__((always_inline)) void write_block(const TileJob<T>& job,
+                                                       const Pixels<T, channels>& pixels,
+                                                       const T* background, int64_t x, int64_t y,
+                                                       int64_t columns, int64_t rows) {
+  using B = Block<T>;
+  using V = typename B::V;
+  const V left = Lanes<T>::magnitude(pixels.left), alpha = T(1) - left;
+  V color[channels];
+  for (int c = 0; c < channels; ++c) color[c] = pixels.color[c] + left * background[c];
+  alignas(64) T line[B::lanes * channels], opaque[B::lanes];
+  for (int l = 0; l < B::lanes; ++l) {
+    for (int c = 0; c < channels; ++c) line[l * channels + c] = color[c][l];
+  }
+  __builtin_memcpy(opaque, &alpha, sizeof(alpha));
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t at = (y + row) * job.width + x;
+    const T* from = line + row * kWide * channels;
+    if (columns == kWide && job.stride == channels) {
+      __builtin_memcpy(job.image + at * channels, from, kWide * channels * sizeof(T));
+    } else {
+      for (int64_t k = 0; k < columns; ++k) {
+        for (int c = 0; c < channels; ++c) {
+          job.image[(at + k) * job.stride + c] = from[k * channels + c];
+        }
+      }
+    }
+    if (!job.alphas) continue;
+    for (int64_t k = 0; k < columns; ++k) job.alphas[at + k] = opaque[row * kWide + k];
+  }
+}
+
+template <typename T, int channels>
+void draw(const TileJob<T>& job) {
+  using L = Lanes<T>;
+  using B = Block<T>;
+  using V = typename L::V;
+  Pixels<T, channels> frame[B::count];
+  for (auto& pixels : frame) {
+    pixels.left = L::all(T(1));
+    for (int c = 0; c < channels; ++c) pixels.color[c] = L::all(T(0));
+  }
+  const V columns = B::columns(), rows = B::rows();
+  const V cutoff = L::all(T(-kCutoff)), least_left = L::all(T(kSmallestTransmittance));
+  for (int64_t k = 0; k < job.count; ++k) {
+    prefetch(job, k);
+    const Splat<T>& s = job.splats[job.entries[k].splat];
+    const Brush<T> brush(s, job.x, job.y);
+    V color[channels];
+    for (int c = 0; c < channels; ++c) color[c] = L::all(s.color[c]);
+    Walk<T> walk(brush);
+    for (int i = 0; i < walk.count; ++i) {
+      const V dx = columns + walk.x, dy = rows + walk.y;
+      const V u = brush.p * dx + brush.q * dy, w = brush.r * dy;
+      const V power = brush.power(u, w);
+      Pixels<T, channels>* pixels = frame + walk.block;
+      walk.step();
+      const auto seen = L::at_least(power, cutoff);
+      const V left = pixels->left, weight = left * L::exp2(power), after = left - weight;
+      const auto drawn = L::above(seen, after, least_left);
+      const V share = L::keep(drawn, weight);
+      pixels->left = L::where(drawn, after, L::where(seen, -L::magnitude(left), left));
+      for (int c = 0; c < channels; ++c) pixels->color[c] = pixels->color[c] + share * color[c];
+    }
+    if (k % kRecheck == kRecheck - 1 && all_done<T, channels>(frame)) break;
+  }
+  T background[channels] = {};
+  for (int c = 0; c < channels; ++c) background[c] = job.background ? job.background[c] : T(0);
+  for (int i = 0; i < B::count; ++i) {
+    const int64_t x = job.x + i % B::across * kWide, y = job.y + i / B::across * B::high;
+    const int64_t wide = least<int64_t>(kWide, job.width - x);
+    const int64_t high = least<int64_t>(B::high, job.height - y);
+    if (wide > 0 && high > 0) write_block<T, channels>(job, frame[i], background, x, y, wide, high);
+  }
+}
+
+// The same, for the gradients: rest is what the splats still to come add to grad . output.
+template <typename T, int channels>
+struct GradientPixels {
+  using V = typename Lanes<T>::V;
+  V left, rest, grad_alpha, grad[channels];
+};
+
+template <typename T, int channels>
+void load_gradients(const TileGradientJob<T>& job, GradientPixels<T, channels>* frame) {
+  using L = Lanes<T>;
+  const TileJob<T>& f = job.forward;
+  for (int i = 0; i < Block<T>::count; ++i) {
+    frame[i].left = frame[i].rest = frame[i].grad_alpha = L::all(T(0));
+    for (int c = 0; c < channels; ++c) frame[i].grad[c] = L::all(T(0));
+  }
+  for_pixels(f, [&](int block, int64_t pixel, int lane) {
+    const T by_alpha = job.grad_alphas ? job.grad_alphas[pixel] : T(0);
+    T rest = job.grad_alphas ? by_alpha * f.alphas[pixel] : T(0), behind = 0;
+    for (int c = 0; c < channels; ++c) {
+      const T grad = job.grad_image[pixel * f.stride + c];
+      frame[block].grad[c][lane] = grad;
+      rest += grad * f.image[pixel * f.stride + c];
+      if (f.background) behind += grad * f.background[c];
+    }
+    frame[block].left[lane] = 1;
+    frame[block].grad_alpha[lane] = by_alpha - behind;
+    frame[block].rest[lane] = rest - behind;
+  });
+}
+
+template <typename T, int channels, bool with_abs>
+void gradient(const TileGradientJob<T>& job) {
+  using L = Lanes<T>;
+  using B = Block<T>;
+  using V = typename L::V;
+  constexpr int size = record_size(channels, with_abs);
+  const TileJob<T>& f = job.forward;
+  GradientPixels<T, channels> frame[B::count];
+  load_gradients(job, frame);
+  const V columns = B::columns(), rows = B::rows(), none = L::all(T(0));
+  const V cutoff = L::all(T(-kCutoff)), least_left = L::all(T(kSmallestTransmittance));
+  const V full = L::all(T(kTop));
+  for (int64_t k = 0; k < f.count; ++k) {
+    prefetch(f, k);
+    const Splat<T>& s = f.splats[f.entries[k].splat];
+    const Brush<T> brush(s, f.x, f.y);
+    V color[channels], sum[size];
+    for (int c = 0; c < channels; ++c) color[c] = L::all(s.color[c]);
+    for (int i = 0; i < size; ++i) sum[i] = none;
+    Walk<T> walk(brush);
+    for (int i = 0; i < walk.count; ++i) {
+      const V dx = columns + walk.x, dy = rows + walk.y;
+      const V u = brush.p * dx + brush.q * dy, w = brush.r * dy;
+      const V power = brush.power(u, w);
+      GradientPixels<T, channels>* pixels = frame + walk.block;
+      walk.step();
+      const auto seen = L::at_least(power, cutoff);
+      const V left = pixels->left, alpha = L::exp2(power);
+      const V weight = left * alpha, after = left - weight;
+      const auto drawn = L::above(seen, after, least_left);
+      const V share = L::keep(drawn, weight);
+      pixels->left = L::where(drawn, after, L::where(seen, -L::magnitude(left), left));
+      V dot = pixels->grad_alpha;
+      for (int c = 0; c < channels; ++c) {
+        dot = dot + pixels->grad[c] * color[c];
+        sum[6 + c] = sum[6 + c] + share * pixels->grad[c];
+      }
+      const V rest = pixels->rest - share * dot;
+      pixels->rest = rest;
+      // By alpha: left dot - rest / (1 - alpha); a held alpha has no gradient.
+      const V by_alpha = left * dot - rest * L::reciprocal(T(1) - alpha);
+      const V v = L::keep(L::above(drawn, full, power), alpha * by_alpha);
+      const V vx = v * dx, vy = v * dy;
+      sum[0] = sum[0] + v;
+      sum[1] = sum[1] + vx;
+      sum[2] = sum[2] + vy;
+      sum[3] = sum[3] + vx * dx;
+      sum[4] = sum[4] + vx * dy;
+      sum[5] = sum[5] + vy * dy;
+      if constexpr (with_abs) {  // in units of log2(e)
+        const V twice = v + v, along = twice * u;
+        sum[6 + channels] = sum[6 + channels] + L::magnitude(along * brush.p);
+        sum[7 + channels] = sum[7 + channels] + L::magnitude(along * brush.q + twice * w * brush.r);
+      }
+    }
+    T* record = job.records + static_cast<int64_t>(f.entries[k].slot) * size;
+    for (int i = 0; i < size; ++i) {
+      T total = 0;
+      for (int l = 0; l < B::lanes; ++l) total += sum[i][l];
+      record[i] = total;
+    }
+  }
+}
+
+template <typename T>
+void draw_any(const TileJob<T>& job, int channels) {
+  constexpr void (*all[])(const TileJob<T>&) = {draw<T, 1>, draw<T, 2>, draw<T, 3>, draw<T, 4>};
+  all[channels - 1](job);
+}
+
+template <typename T>
+void gradient_any(const TileGradientJob<T>& job, int channels, bool with_abs) {
+  constexpr void (*all[])(const TileGradientJob<T>&) = {
+      gradient<T, 1, false>, gradient<T, 2, false>, gradient<T, 3, false>, gradient<T, 4, false>,
+      gradient<T, 1, true>,  gradient<T, 2, true>,  gradient<T, 3, true>,  gradient<T, 4, true>};
+  all[channels - 1 + (with_abs ? 4 : 0)](job);
+}
+
+}  // namespace
+
+void draw_tile(const TileJob<float>& job, int channels) { draw_any(job, channels); }
+void draw_tile(const TileJob<double>& job, int channels) { draw_any(job, channels); }
+void tile_gradient(const TileGradientJob<float>& job, int channels, bool with_abs) {
+  gradient_any(job, channels, with_abs);
+}
+void tile_gradient(const TileGradientJob<double>& job, int channels, bool with_abs) {
+  gradient_any(job, channels, with_abs);
+}
+
+}  // namespace steadyview::gaussians::STEADYVIEW_ISA

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "common/sampling.h"
+#include "gaussians/gaussians.h"
+
+namespace steadyview::gaussians {
+
+inline constexpr int kTile = 32;  // side, px: a tile's pixels fit the first-level cache
+inline constexpr int kGroup = 4;  // channels drawn at a time
+inline constexpr double kCutoff = 7.99435343685886;  // -log2(kSmallestAlpha)
+
+// A splat as the raster wants it. log2 of its opacity at (x + dx, y + dy) is height - u^2 - w^2
+// with u = p dx + q dy and w = r dy: for thin ellipses that is far more precise than the sum
+// A dx^2 + 2 B dx dy + C dy^2, whose terms cancel.
+template <typename T>
+struct alignas(64) Splat {
+  T x, y;
+  T p, q, r, height;
+  T color[kGroup];
+  T tilt;                            // dy of the rightmost point of its ellipse
+  int32_t left, right, top, bottom;  // pixels that may be inside, inclusive; right < left: none
+};
+
+// Order of depths: whole numbers that sort as T does.
+STEADYVIEW_HOST_DEVICE uint32_t depth_key(float depth) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, depth + 0.0f);  // -0 counts as 0
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+STEADYVIEW_HOST_DEVICE uint64_t depth_key(double depth) {
+  const uint64_t bits = __builtin_bit_cast(uint64_t, depth + 0.0);
+  return bits >> 63 ? ~bits : bits | (uint64_t{1} << 63);
+}
+template <typename T>
+using DepthKey = decltype(depth_key(T{}));
+
+template <typename T>
+struct Keyed {
+  DepthKey<T> key;
+  uint32_t splat;
+};
+
+struct TileEntry {
+  uint32_t splat, slot;  // slots count the entries of splat 0, then those of splat 1, ...
+};
+
+// The splats of every tile of one image, front to back.
+struct TileLists {
+  int64_t columns = 0, rows = 0, total = 0;
+  std::unique_ptr<int64_t[]> starts;       // (columns * rows + 1) into entries
+  std::unique_ptr<TileEntry[]> entries;    // (total)
+  std::unique_ptr<int64_t[]> first_slots;  // (splats + 1); null without gradients
+};
+
+// `keyed` holds the visible splats of chunk k, kSplatChunk apart, counts[k] of each.
+inline constexpr int64_t kSplatChunk = 16384;
+template <typename T>
+TileLists sort_into_tiles(const Splat<T>* splats, int64_t count, Keyed<T>* keyed,
+                          const int64_t* counts, int64_t width, int64_t height, bool with_slots);
+
+template <typename T>
+struct TileJob {
+  const Splat<T>* splats;
+  const TileEntry* entries;
+  int64_t count;
+  int64_t x, y, width, height;  // the tile's first pixel; the image's size
+  int64_t stride;               // channels of the image
+  const T* background;          // this group's first channel, as image; or null
+  T* image;                     // (height, width, stride)
+  T* alphas;                    // (height, width), or null
+};
+
+template <typename T>
+struct TileGradientJob {
+  TileJob<T> forward;    // image and alphas are read
+  const T* grad_image;   // this group's first channel
+  const T* grad_alphas;  // null for the groups after the first
+  T* records;            // (slots, record_size)
+};
+
+// What a splat's gradients are made of, sums over a tile's pixels: v, v dx, v dy, v dx^2, v dx dy,
+// v dy^2 with v = alpha by-alpha, by the colours, and with_abs |by x|, |by y|.
+constexpr int record_size(int channels, bool with_abs) { return 6 + channels + (with_abs ? 2 : 0); }
+
+}  // namespace steadyview::gaussians

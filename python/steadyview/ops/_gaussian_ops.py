@@ -1,0 +1,186 @@
+"""Registers the functions of the C++ room `gaussians` with torch.library."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from steadyview.ops._library import extension, register
+
+__all__ = ["evaluate_harmonics", "project_gaussians", "rasterize_gaussians"]
+
+
+def _project_fake(
+    means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor | None, viewmats: Tensor,
+    Ks: Tensor, width: int, height: int, eps2d: float, near_plane: float, far_plane: float,
+    radius_clip: float, compensate: bool, camera_model: int,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    size = (viewmats.shape[0], means.shape[0])
+    return (
+        means.new_empty((*size, 2)),
+        means.new_empty(size),
+        means.new_empty((*size, 3)),
+        means.new_empty(size if compensate else (0,)),
+        means.new_empty((*size, 2), dtype=torch.int32),
+        means.new_empty((size[0],), dtype=torch.int64),
+    )
+
+
+def _project_backward_fake(
+    grad_means2d: Tensor, grad_depths: Tensor, grad_conics: Tensor,
+    grad_compensations: Tensor | None, means: Tensor, quats: Tensor, scales: Tensor,
+    viewmats: Tensor, Ks: Tensor, radii: Tensor, width: int, height: int, eps2d: float,
+    camera_model: int, by_camera: bool,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    cameras = viewmats.shape[0] if by_camera else 0
+    return (
+        means.new_empty(means.shape),
+        quats.new_empty(quats.shape),
+        scales.new_empty(scales.shape),
+        viewmats.new_empty((cameras, 4, 4)),
+        Ks.new_empty((cameras, 3, 3)),
+    )
+
+
+def _project_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    means, quats, scales, _, viewmats, Ks, width, height, eps2d = inputs[:9]
+    ctx.save_for_backward(means, quats, scales, viewmats, Ks, output[4])
+    ctx.options = (width, height, eps2d, inputs[13])
+    ctx.compensate = inputs[12]
+
+
+def _project_backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+    by_means2d, by_depths, by_conics, by_compensations = grads[:4]
+    means, quats, scales, viewmats, Ks, radii = ctx.saved_tensors
+    by_viewmat, by_K = ctx.needs_input_grad[4:6]
+    results = _project_gaussians_backward(
+        by_means2d, by_depths, by_conics, by_compensations if ctx.compensate else None,
+        means, quats, scales, viewmats, Ks, radii, *ctx.options, by_viewmat or by_K,
+    )  # fmt: skip
+    return (
+        *results[:3], None, results[3] if by_viewmat else None, results[4] if by_K else None,
+        *(None,) * 8,
+    )  # fmt: skip
+
+
+def _harmonics_fake(
+    directions: Tensor, coefficients: Tensor, masks: Tensor | None, degree: int
+) -> Tensor:
+    return coefficients.new_empty((coefficients.shape[0], 3))
+
+
+def _harmonics_backward_fake(
+    grad_colors: Tensor, directions: Tensor, coefficients: Tensor, masks: Tensor | None,
+    degree: int, by_directions: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    rows = directions.shape[0] if by_directions else 0
+    return coefficients.new_empty(coefficients.shape), directions.new_empty((rows, 3))
+
+
+def _harmonics_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:3])
+    ctx.degree = inputs[3]
+
+
+def _harmonics_backward(ctx: Any, grad_colors: Tensor) -> tuple[Any, ...]:
+    by_directions = ctx.needs_input_grad[0]
+    by_coefficients, by_dirs = _evaluate_harmonics_backward(
+        grad_colors, *ctx.saved_tensors, ctx.degree, by_directions
+    )
+    return by_dirs if by_directions else None, by_coefficients, None, None
+
+
+def _raster_fake(
+    means2d: Tensor, absolute: Tensor | None, conics: Tensor, colors: Tensor, opacities: Tensor,
+    depths: Tensor, radii: Tensor, backgrounds: Tensor | None, first: Tensor, width: int,
+    height: int,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    size = (first.shape[0] - 1, height, width)
+    return means2d.new_empty((*size, colors.shape[1])), means2d.new_empty((*size, 1))
+
+
+def _raster_backward_fake(
+    grad_image: Tensor, grad_alphas: Tensor, image: Tensor, alphas: Tensor, means2d: Tensor,
+    conics: Tensor, colors: Tensor, opacities: Tensor, depths: Tensor, radii: Tensor,
+    backgrounds: Tensor | None, first: Tensor, with_abs: bool,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    rows = means2d.shape[0] if with_abs else 0
+    inputs = (means2d, conics, colors, opacities)
+    return (*(x.new_empty(x.shape) for x in inputs), means2d.new_empty((rows, 2)))
+
+
+def _rasterize(means2d: Tensor, absolute: Tensor | None, *rest: Any) -> tuple[Tensor, Tensor]:
+    image, alphas = extension.rasterize_gaussians(means2d, *rest)
+    return image, alphas
+
+
+def _raster_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    means2d, absolute, *rest = inputs[:9]
+    ctx.save_for_backward(*output, means2d, *rest)
+    ctx.with_abs = absolute is not None
+
+
+def _raster_backward(ctx: Any, grad_image: Tensor, grad_alphas: Tensor) -> tuple[Any, ...]:
+    saved = ctx.saved_tensors
+    by_means2d, by_conics, by_colors, by_opacities, absolute = _rasterize_gaussians_backward(
+        grad_image, grad_alphas, *saved, ctx.with_abs
+    )
+    by_background = None
+    if ctx.needs_input_grad[7]:
+        by_background = (grad_image * (1 - saved[1])).sum((1, 2))
+    return (
+        by_means2d, absolute if ctx.with_abs else None, by_conics, by_colors, by_opacities,
+        None, None, by_background, None, None, None,
+    )  # fmt: skip
+
+
+_project_gaussians_backward = register(
+    "project_gaussians_backward(Tensor grad_means2d, Tensor grad_depths, Tensor grad_conics,"
+    " Tensor? grad_compensations, Tensor means, Tensor quats, Tensor scales, Tensor viewmats,"
+    " Tensor Ks, Tensor radii, SymInt width, SymInt height, float eps2d, int camera_model,"
+    " bool by_camera) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    extension.project_gaussians_backward,
+    _project_backward_fake,
+)
+project_gaussians = register(
+    "project_gaussians(Tensor means, Tensor quats, Tensor scales, Tensor? opacities,"
+    " Tensor viewmats, Tensor Ks, SymInt width, SymInt height, float eps2d, float near_plane,"
+    " float far_plane, float radius_clip, bool compensate, int camera_model)"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    extension.project_gaussians,
+    _project_fake,
+    _project_context,
+    _project_backward,
+)
+_evaluate_harmonics_backward = register(
+    "evaluate_harmonics_backward(Tensor grad_colors, Tensor directions, Tensor coefficients,"
+    " Tensor? masks, int degree, bool by_directions) -> (Tensor, Tensor)",
+    extension.evaluate_harmonics_backward,
+    _harmonics_backward_fake,
+)
+evaluate_harmonics = register(
+    "evaluate_harmonics(Tensor directions, Tensor coefficients, Tensor? masks, int degree)"
+    " -> Tensor",
+    extension.evaluate_harmonics,
+    _harmonics_fake,
+    _harmonics_context,
+    _harmonics_backward,
+)
+_rasterize_gaussians_backward = register(
+    "rasterize_gaussians_backward(Tensor grad_image, Tensor grad_alphas, Tensor image,"
+    " Tensor alphas, Tensor means2d, Tensor conics, Tensor colors, Tensor opacities,"
+    " Tensor depths, Tensor radii, Tensor? backgrounds, Tensor first, bool with_abs)"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    extension.rasterize_gaussians_backward,
+    _raster_backward_fake,
+)
+# `absolute` has the shape of means2d; its values are not used, its gradient are the absolute sums.
+rasterize_gaussians = register(
+    "rasterize_gaussians(Tensor means2d, Tensor? absolute, Tensor conics, Tensor colors,"
+    " Tensor opacities, Tensor depths, Tensor radii, Tensor? backgrounds, Tensor first,"
+    " SymInt width, SymInt height) -> (Tensor, Tensor)",
+    _rasterize,
+    _raster_fake,
+    _raster_context,
+    _raster_backward,
+)
