@@ -65,7 +65,8 @@ std::vector<float> gaussian(double sigma) {
 void blur(const Plane& source, const Plane& target, const Plane& difference, double sigma) {
   const std::vector<float> taps = gaussian(sigma);
   const int radius = static_cast<int>(taps.size()) - 1;
-  std::vector<float> scratch(static_cast<size_t>(source.width + 2 * radius + 2 * kRowSlack));
+  const int64_t ring = (2 * radius + 1) * source.stride;
+  std::vector<float> scratch(static_cast<size_t>(source.width + 2 * radius + 2 * kRowSlack + ring));
   kernels().blur({source, target, difference, taps.data(), radius, scratch.data()});
 }
 
@@ -106,7 +107,7 @@ Octave make_octave(SiftWorkspace& workspace, const Plane& first) {
   octave.blurred[0] = first;
   const double step = std::exp2(1.0 / kLayers);
   for (size_t i = 1; i < octave.blurred.size(); ++i) {
-    const double before = kSigma * std::pow(step, i - 1), after = before * step;
+    const double before = 1.6 * std::pow(step, i - 1), after = before * step;
     octave.blurred[i] = workspace.plane(2 + 2 * i, first.width, first.height);
     octave.differences[i - 1] = workspace.plane(3 + 2 * i, first.width, first.height);
     blur(octave.blurred[i - 1], octave.blurred[i], octave.differences[i - 1],
@@ -286,7 +287,7 @@ SiftFeatures find_sift(const uint8_t* gray, int64_t stride, int width, int heigh
   const Plane twice = workspace.plane(4, 2 * width, 2 * height);
   double_up(gray, stride, width, height, twice);
   Plane first = workspace.plane(0, 2 * width, 2 * height);
-  blur(twice, first, {}, std::sqrt(kSigma * kSigma - 1.0));
+  blur(twice, first, {}, std::sqrt(kSigma * kSigma - 1.f));
   float unit = 0.5f;
   for (int o = 0; o < octaves; ++o, unit *= 2) {
     if (std::min(first.width, first.height) <= 2 * kBorder) break;

@@ -48,7 +48,7 @@ struct BlurParams {
   Plane source, target, difference;  // difference: target - source; none when its data is null
   const float* taps;                 // (radius + 1) from the middle outwards
   int radius;
-  float* scratch;  // width + 2 radius + 2 kRowSlack floats
+  float* scratch;  // width + 2 radius + 2 kRowSlack + (2 radius + 1) source.stride floats
 };
 
 struct ExtremaParams {

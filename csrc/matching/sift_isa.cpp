@@ -110,16 +110,44 @@ int reflect(int at, int count) {
 constexpr int kBlock = 4;  // vectors in flight
 constexpr int kMaxRadius = 16;
 
-// Down the columns first, then along the row, so that one row is all there is between.
+// One row: taps from left to right, in the order in which OpenCV adds them.
+STEADYVIEW_INLINE void blur_row(const BlurParams& p, const float* padded, float* out) {
+  for (int x = 0; x < p.source.width; x += kBlock * W) {
+    V sum[kBlock];
+    for (int b = 0; b < kBlock; ++b) sum[b] = load(padded + x + b * W) * p.taps[p.radius];
+    for (int k = 1; k <= 2 * p.radius; ++k) {
+      const V tap = all(p.taps[k < p.radius ? p.radius - k : k - p.radius]);
+      for (int b = 0; b < kBlock; ++b) sum[b] += tap * load(padded + x + k + b * W);
+    }
+    for (int b = 0; b < kBlock; ++b) store(out + x + b * W, sum[b]);
+  }
+}
+
+// Rows first, then columns from the middle outwards: with fused multiply-add these are OpenCV's
+// sums bit for bit. Blurred rows live in a ring of as many as there are taps.
 void blur(const BlurParams& p) {
-  const int width = p.source.width, height = p.source.height;
-  float* line = p.scratch + p.radius;
+  const int width = p.source.width, height = p.source.height, taps = 2 * p.radius + 1;
+  float* padded = p.scratch;
+  float* ring = p.scratch + width + 2 * p.radius + 2 * kRowSlack;
+  int done = 0;
   for (int y = 0; y < height; ++y) {
+    for (; done < height && done <= y + p.radius; ++done) {
+      const float* source = p.source.row(done);
+      for (int x = 0; x < width; ++x) padded[p.radius + x] = source[x];
+      for (int k = 1; k <= p.radius; ++k) {
+        padded[p.radius - k] = source[reflect(-k, width)];
+        padded[p.radius + width - 1 + k] = source[reflect(width - 1 + k, width)];
+      }
+      blur_row(p, padded, ring + done % taps * p.source.stride);
+    }
     const float *above[kMaxRadius + 1], *below[kMaxRadius + 1];
     for (int k = 0; k <= p.radius; ++k) {
-      above[k] = p.source.row(reflect(y - k, height));
-      below[k] = p.source.row(reflect(y + k, height));
+      above[k] = ring + reflect(y - k, height) % taps * p.source.stride;
+      below[k] = ring + reflect(y + k, height) % taps * p.source.stride;
     }
+    float* target = p.target.row(y);
+    const float* source = p.source.row(y);
+    float* difference = p.difference.data ? p.difference.row(y) : nullptr;
     for (int x = 0; x < width; x += kBlock * W) {
       V sum[kBlock];
       for (int b = 0; b < kBlock; ++b) sum[b] = load(above[0] + x + b * W) * p.taps[0];
@@ -129,29 +157,8 @@ void blur(const BlurParams& p) {
           sum[b] += tap * (load(above[k] + x + b * W) + load(below[k] + x + b * W));
         }
       }
-      for (int b = 0; b < kBlock; ++b) store(line + x + b * W, sum[b]);
-    }
-    for (int k = 1; k <= p.radius; ++k) {
-      line[-k] = line[reflect(-k, width)];
-      line[width - 1 + k] = line[reflect(width - 1 + k, width)];
-    }
-    float* target = p.target.row(y);
-    const float* source = p.source.row(y);
-    float* difference = p.difference.data ? p.difference.row(y) : nullptr;
-    for (int x = 0; x < width; x += kBlock * W) {
-      V sum[kBlock];
-      for (int b = 0; b < kBlock; ++b) sum[b] = load(line + x + b * W) * p.taps[0];
-      for (int k = 1; k <= p.radius; ++k) {
-        const V tap = all(p.taps[k]);
-        for (int b = 0; b < kBlock; ++b) {
-          const float* at = line + x + b * W;
-          sum[b] += tap * (load(at - k) + load(at + k));
-        }
-      }
       for (int b = 0; b < kBlock; ++b) {
-        if (difference) {
-          store(difference + x + b * W, sum[b] - load(source + x + b * W));
-        }
+        if (difference) store(difference + x + b * W, sum[b] - load(source + x + b * W));
         store(target + x + b * W, sum[b]);
       }
     }
@@ -234,9 +241,14 @@ constexpr int kHistogram = (kCells + 2) * kRowStep;
 using Two = float __attribute__((vector_size(8)));
 using UnalignedTwo = float __attribute__((vector_size(8), aligned(4), may_alias));
 
-STEADYVIEW_INLINE void add_two(float* to, float weight, Two parts) {
+// Product and rest are rounded one by one, as OpenCV's are: nothing here may fuse.
+STEADYVIEW_INLINE void add_two(float* to, float weight, float part) {
+  float upper = weight * part;
+#if defined(__SSE2__)
+  __asm__("" : "+x"(upper));
+#endif
   auto* both = reinterpret_cast<UnalignedTwo*>(to);
-  *both = *both + parts * (Two{} + weight);
+  *both = *both + Two{weight - upper, upper};
 }
 
 // Columns j of row i for which |j slope + offset| < 2.5, one more on each side.
@@ -248,7 +260,7 @@ STEADYVIEW_INLINE void narrow(float slope, float offset, int& first, int& last) 
   if (high < static_cast<float>(last)) last = static_cast<int>(fmaxf(high, -1e6f)) + 1;
 }
 
-void gather(const PatchParams& p, float* histograms) {
+void gather(const PatchParams& p, float* histogram) {
   const float radians = p.angle * 0.0174532925f;
   const float c = cosf(radians) / p.width, s = sinf(radians) / p.width;
   const int64_t room = 2 * p.radius + 1 + kRowSlack;
@@ -270,7 +282,7 @@ void gather(const PatchParams& p, float* histograms) {
       const float* at = row + j;
       const V dj = lanes() + static_cast<float>(j);
       const V across = dj * c - di * s, down = dj * s + di * c;
-      const V rbin = down + 1.5f, cbin = across + 1.5f;
+      const V rbin = down + 2.f - 0.5f, cbin = across + 2.f - 0.5f;
       const I inside = (rbin > -1.f) & (rbin < 4.f) & (cbin > -1.f) & (cbin < 4.f);
       const V gx = load(at + 1) - load(at - 1);
       const V gy = load(at - p.image.stride) - load(at + p.image.stride);
@@ -293,29 +305,26 @@ void gather(const PatchParams& p, float* histograms) {
       store(weight[3] + j - first, lower_right);
     }
     for (int k = 0; k <= last - first; ++k) {
-      // Two histograms in turn: neighbours fall into the same cells, and need not wait.
-      float* at = histograms + (k & 1) * kHistogram + cell[k];
-      const Two parts = {1 - part[k], part[k]};
-      add_two(at, weight[0][k], parts);
-      add_two(at + kColumnStep, weight[1][k], parts);
-      add_two(at + kRowStep, weight[2][k], parts);
-      add_two(at + kRowStep + kColumnStep, weight[3][k], parts);
+      float* at = histogram + cell[k];
+      add_two(at, weight[0][k], part[k]);
+      add_two(at + kColumnStep, weight[1][k], part[k]);
+      add_two(at + kRowStep, weight[2][k], part[k]);
+      add_two(at + kRowStep + kColumnStep, weight[3][k], part[k]);
     }
   }
 }
 
 void descriptor(const PatchParams& p, uint8_t* out) {
-  float histograms[2 * kHistogram] = {};
-  gather(p, histograms);
+  float histogram[kHistogram] = {};
+  gather(p, histogram);
   float values[kSiftLength], energy = 0;
   for (int r = 0; r < kCells; ++r) {
     for (int c = 0; c < kCells; ++c) {
-      const float* from = histograms + (r + 1) * kRowStep + (c + 1) * kColumnStep;
-      const float* other = from + kHistogram;
+      const float* from = histogram + (r + 1) * kRowStep + (c + 1) * kColumnStep;
       float* to = values + (r * kCells + c) * kBins;
-      for (int o = 0; o < kBins; ++o) to[o] = from[o] + other[o];
-      to[0] += from[kBins] + other[kBins];
-      to[1] += from[kBins + 1] + other[kBins + 1];
+      for (int o = 0; o < kBins; ++o) to[o] = from[o];
+      to[0] += from[kBins];
+      to[1] += from[kBins + 1];
     }
   }
   for (float value : values) energy += value * value;
