@@ -78,18 +78,31 @@ struct Chain {
   }
 };
 
+void expect_solved(int64_t frames, int size, int reach, int rows) {
+  Chain chain(frames, size, reach, rows, static_cast<unsigned>(size * 4 + reach));
+  const ChainQpResult result = solve(chain.qp, {}, chain.x.data(), chain.multipliers.data());
+  EXPECT(result.status == ChainQpStatus::solved);
+  double dual = 0, primal = 0;
+  chain.residuals(dual, primal);
+  EXPECT_NEAR(dual, 0, 1e-7);
+  EXPECT_NEAR(primal, 0, 1e-7);
+}
+
 void test_all_sizes() {
   for (int size = 1; size <= 8; ++size)
     for (int reach = 0; reach <= 3; ++reach)
-      for (int64_t frames : {1, 2, 3, 4, 17}) {
-        Chain chain(frames, size, reach, size + 3, static_cast<unsigned>(size * 4 + reach));
-        const ChainQpResult result = solve(chain.qp, {}, chain.x.data(), chain.multipliers.data());
-        EXPECT(result.status == ChainQpStatus::solved);
-        double dual = 0, primal = 0;
-        chain.residuals(dual, primal);
-        EXPECT_NEAR(dual, 0, 1e-7);
-        EXPECT_NEAR(primal, 0, 1e-7);
-      }
+      for (int64_t frames : {1, 2, 3, 4, 17}) expect_solved(frames, size, reach, size + 3);
+}
+
+// Chains longer than the caches are fetched ahead, in buffers of their own pages.
+void test_long_chains() {
+  expect_solved(4'000, 6, 3, 9);
+  expect_solved(70'000, 1, 2, 1);
+}
+
+// 15 rows: every frame has the same bounds, which are kept once.
+void test_bounds_that_repeat() {
+  for (int size : {1, 3, 6}) expect_solved(30, size, 3, 15);
 }
 
 void test_refuses_what_is_no_problem() {
@@ -209,6 +222,8 @@ void test_camera_path(bool l1, int64_t frames) {
 
 int main() {
   test_all_sizes();
+  test_long_chains();
+  test_bounds_that_repeat();
   test_refuses_what_is_no_problem();
   test_iterates_that_break_down();
   test_path_that_is_not_finite();
