@@ -29,7 +29,7 @@ struct Plane {
 
 constexpr int kRowSlack = 64;  // floats that kernels may read and write beyond a row
 
-// Memory that is used again from frame to frame: about 350 bytes a pixel of the frame.
+// Memory that is used again from frame to frame: about 200 bytes a pixel of the frame.
 class SiftWorkspace {
  public:
   // An image with memory of its own for each slot; slots only grow. Its contents are undefined.
