@@ -194,7 +194,13 @@ void project_block_gradient(const ProjectionGradient<T>& g, const Camera<T>& cam
   }
   if (!sums) return;
   for (int k = 0; k < kPoseSums; ++k) {
-    for (int l = 0; l < kBlock; ++l) sums[k] += static_cast<double>(pose[k][l]);
+    // In pairs of halves, so that the lanes' additions do not wait for each other.
+    double lanes[kBlock];
+    for (int l = 0; l < kBlock; ++l) lanes[l] = static_cast<double>(pose[k][l]);
+    for (int half = kBlock / 2; half > 0; half /= 2) {
+      for (int l = 0; l < half; ++l) lanes[l] += lanes[l + half];
+    }
+    sums[k] += lanes[0];
   }
 }
 

@@ -86,6 +86,14 @@ struct Lanes : LaneTypes<T> {
     return all != 0;
   }
   STEADYVIEW_OP V reciprocal(V a) { return T(1) / a; }
+  STEADYVIEW_OP T sum(V a) {
+    T lanes[kLanes<T>];
+    __builtin_memcpy(lanes, &a, sizeof(a));
+    for (int half = kLanes<T> / 2; half > 0; half /= 2) {
+      for (int l = 0; l < half; ++l) lanes[l] += lanes[l + half];
+    }
+    return lanes[0];
+  }
   // 2^a for a up to 0.
   STEADYVIEW_OP V exp2(V a) {
     if constexpr (sizeof(T) == 4) {
@@ -125,6 +133,7 @@ struct Lanes<float> : LaneTypes<float> {
   STEADYVIEW_OP V lower(V a, V b) { return _mm512_min_ps(a, b); }
   STEADYVIEW_OP V magnitude(V a) { return _mm512_abs_ps(a); }
   STEADYVIEW_OP bool any(Mask m) { return m != 0; }
+  STEADYVIEW_OP float sum(V a) { return _mm512_reduce_add_ps(a); }
   STEADYVIEW_OP V reciprocal(V a) {  // one Newton step
     const V r = _mm512_rcp14_ps(a);
     return r * (2.0f - a * r);

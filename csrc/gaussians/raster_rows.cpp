@@ -92,20 +92,6 @@ inline __attribute__((always_inline)) void prefetch(const TileJob<T>& job, int64
   }
 }
 
-// Calls visit(block, pixel offset in the image, lane) for every lane that is a pixel.
-template <typename T, typename Visit>
-inline __attribute__((always_inline)) void for_pixels(const TileJob<T>& job, Visit visit) {
-  using B = Block<T>;
-  const int64_t right = least<int64_t>(kTile, job.width - job.x);
-  const int64_t bottom = least<int64_t>(kTile, job.height - job.y);
-  for (int row = 0; row < bottom; ++row) {
-    for (int column = 0; column < right; ++column) {
-      visit(row / B::high * B::across + column / kWide, (job.y + row) * job.width + job.x + column,
-            row % B::high * kWide + column % kWide);
-    }
-  }
-}
-
 // What the pixels of a block look like. A pixel that is done has a negative transmittance.
 template <typename T, int channels>
 struct Pixels {
@@ -207,27 +193,57 @@ struct GradientPixels {
   V left, rest, grad_alpha, grad[channels];
 };
 
+// Copies a block's rows out of an image, `stride` numbers a pixel; lanes beside it become 0.
+template <typename T, int channels>
+inline __attribute__((always_inline)) void read_block(const TileJob<T>& job, const T* image,
+                                                      int64_t stride, int64_t x, int64_t y,
+                                                      typename Lanes<T>::V* values) {
+  using B = Block<T>;
+  alignas(64) T line[B::lanes * channels] = {};
+  const int64_t wide = least<int64_t>(kWide, job.width - x);
+  const int64_t high = least<int64_t>(B::high, job.height - y);
+  for (int64_t row = 0; row < high; ++row) {
+    const T* from = image + ((y + row) * job.width + x) * stride;
+    T* to = line + row * kWide * channels;
+    if (wide == kWide && stride == channels) {
+      __builtin_memcpy(to, from, kWide * channels * sizeof(T));
+      continue;
+    }
+    for (int64_t k = 0; k < wide; ++k) {
+      for (int c = 0; c < channels; ++c) to[k * channels + c] = from[k * stride + c];
+    }
+  }
+  for (int c = 0; c < channels; ++c) {
+    typename Lanes<T>::V value = Lanes<T>::all(T(0));
+    for (int l = 0; l < B::lanes; ++l) value[l] = line[l * channels + c];
+    values[c] = value;
+  }
+}
+
 template <typename T, int channels>
 void load_gradients(const TileGradientJob<T>& job, GradientPixels<T, channels>* frame) {
   using L = Lanes<T>;
+  using B = Block<T>;
+  using V = typename L::V;
   const TileJob<T>& f = job.forward;
-  for (int i = 0; i < Block<T>::count; ++i) {
-    frame[i].left = frame[i].rest = frame[i].grad_alpha = L::all(T(0));
-    for (int c = 0; c < channels; ++c) frame[i].grad[c] = L::all(T(0));
-  }
-  for_pixels(f, [&](int block, int64_t pixel, int lane) {
-    const T by_alpha = job.grad_alphas ? job.grad_alphas[pixel] : T(0);
-    T rest = job.grad_alphas ? by_alpha * f.alphas[pixel] : T(0), behind = 0;
-    for (int c = 0; c < channels; ++c) {
-      const T grad = job.grad_image[pixel * f.stride + c];
-      frame[block].grad[c][lane] = grad;
-      rest += grad * f.image[pixel * f.stride + c];
-      if (f.background) behind += grad * f.background[c];
+  for (int i = 0; i < B::count; ++i) {
+    const int64_t x = f.x + i % B::across * kWide, y = f.y + i / B::across * B::high;
+    V image[channels], alpha, by_alpha = L::all(T(0)), behind = by_alpha, rest = by_alpha;
+    frame[i].left = L::all(T(1));  // lanes beside the image have gradients of 0
+    read_block<T, channels>(f, job.grad_image, f.stride, x, y, frame[i].grad);
+    read_block<T, channels>(f, f.image, f.stride, x, y, image);
+    if (job.grad_alphas) {
+      read_block<T, 1>(f, job.grad_alphas, 1, x, y, &by_alpha);
+      read_block<T, 1>(f, f.alphas, 1, x, y, &alpha);
+      rest = by_alpha * alpha;
     }
-    frame[block].left[lane] = 1;
-    frame[block].grad_alpha[lane] = by_alpha - behind;
-    frame[block].rest[lane] = rest - behind;
-  });
+    for (int c = 0; c < channels; ++c) {
+      rest = rest + frame[i].grad[c] * image[c];
+      if (f.background) behind = behind + frame[i].grad[c] * f.background[c];
+    }
+    frame[i].grad_alpha = by_alpha - behind;
+    frame[i].rest = rest - behind;
+  }
 }
 
 template <typename T, int channels, bool with_abs>
@@ -248,6 +264,7 @@ void gradient(const TileGradientJob<T>& job) {
     const Brush<T> brush(s, f.x, f.y);
     V color[channels], sum[size];
     for (int c = 0; c < channels; ++c) color[c] = L::all(s.color[c]);
+#pragma GCC unroll 16  // else the sums would live in memory
     for (int i = 0; i < size; ++i) sum[i] = none;
     Walk<T> walk(brush);
     for (int i = 0; i < walk.count; ++i) {
@@ -286,11 +303,8 @@ void gradient(const TileGradientJob<T>& job) {
       }
     }
     T* record = job.records + static_cast<int64_t>(f.entries[k].slot) * size;
-    for (int i = 0; i < size; ++i) {
-      T total = 0;
-      for (int l = 0; l < B::lanes; ++l) total += sum[i][l];
-      record[i] = total;
-    }
+#pragma GCC unroll 16
+    for (int i = 0; i < size; ++i) record[i] = L::sum(sum[i]);
   }
 }
 

@@ -155,6 +155,7 @@ TileLists sort_into_tiles(const Splat<T>* splats, int64_t count, Keyed<T>* keyed
     int64_t* counted = places.data() + first / chunk * tiles;
     for (int64_t i = first; i < last; ++i) {
       const uint32_t splat = sorted[static_cast<size_t>(i)].splat;
+      __builtin_prefetch(splats + sorted[static_cast<size_t>(std::min(i + 16, last - 1))].splat);
       int64_t touched = 0;
       for_tiles(splats[splat], lists.columns, [&](int64_t tile) {
         ++counted[tile];
@@ -182,6 +183,7 @@ TileLists sort_into_tiles(const Splat<T>* splats, int64_t count, Keyed<T>* keyed
     int64_t* next = places.data() + first / chunk * tiles;
     for (int64_t i = first; i < last; ++i) {
       const uint32_t splat = sorted[static_cast<size_t>(i)].splat;
+      __builtin_prefetch(splats + sorted[static_cast<size_t>(std::min(i + 16, last - 1))].splat);
       int64_t slot = first_slots ? first_slots[splat] : 0;
       for_tiles(splats[splat], lists.columns, [&](int64_t tile) {
         entries[next[tile]++] = {splat, static_cast<uint32_t>(slot++)};
