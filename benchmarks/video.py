@@ -89,7 +89,6 @@ def cases(clip: Path, folder: Path, frames: list[Any], size: str) -> dict[str, C
     raw_input = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", size, "-r", "30", "-i", raw]
     return {
         "decode ours": lambda: decode_ours(clip),
-        "decode ours, no loop filter": lambda: decode_ours(clip, skip_loop_filter=True),
         "decode PyAV": lambda: decode_pyav(clip),
         "decode ffmpeg": lambda: run("-i", clip, "-an", "-f", "null", "-"),
         "encode ours": lambda: encode_ours(clip, frames, folder / "encoded.mp4"),

@@ -1,6 +1,8 @@
 """Measuring and rendering in one go give what the one after the other gives."""
 
+import threading
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 import pytest
@@ -8,8 +10,8 @@ import pytest
 import steadyview
 import videos
 from steadyview import stream
-from steadyview.errors import InputError
-from steadyview.options import StabilizeOptions
+from steadyview.errors import InputError, OutputError
+from steadyview.motion.global_motion import MotionEstimator
 from steadyview.path.sliding import SlidingPath
 from steadyview.video.reader import VideoReader, open_video
 
@@ -32,11 +34,19 @@ def frames_of(path: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("waiting_bytes", [0, stream.WAITING_BYTES])
+@pytest.mark.parametrize(("codec", "rate"), [("ffv1", RATE), ("libx264", 25)])
 def test_one_go_is_the_same_as_two(
-    shaky: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting_bytes: int
+    clip: videos.ShakyClip,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    waiting_bytes: int,
+    codec: str,
+    rate: int,
 ) -> None:
     """With the frames waiting in memory, and with a second decoder behind the first."""
     monkeypatch.setattr(stream, "WAITING_BYTES", waiting_bytes)
+    frames = np.concatenate([clip.frames, clip.frames[::-1]])[: 80 if rate == RATE else 114]
+    shaky = videos.write_video(tmp_path / "in.mkv", frames, codec=codec, fps=rate)
     streamed = steadyview.stabilize(shaky, tmp_path / "one.mkv", codec="ffv1")
     assert ("decode_again" in streamed.timings) == (waiting_bytes == 0)
     whole = steadyview.stabilize(shaky, codec="ffv1")
@@ -87,14 +97,26 @@ def test_a_correction_that_does_not_help_is_taken_back(
 
     def worse(self, motion, *, complete=False):  # type: ignore[no-untyped-def]
         piece = settle(self, motion, complete=complete)
-        piece.source_from_output[::2, 2] -= 4
-        piece.source_from_output[1::2, 2] += 4
+        piece.source_from_output[::2, 2] -= 40
+        piece.source_from_output[1::2, 2] += 40
         return piece
 
     monkeypatch.setattr(SlidingPath, "settle", worse)
-    result = steadyview.stabilize(shaky, tmp_path / "out.mkv", codec="ffv1")
-    assert "left as it is" in result.note or "of the correction" in result.note
-    assert result.shake_removed_db >= 0
+    (tmp_path / "out.mkv").write_bytes(b"older")
+    calls = []
+    result = steadyview.stabilize(
+        shaky,
+        tmp_path / "out.mkv",
+        codec="ffv1",
+        overwrite=True,
+        progress=lambda stage, done, total: calls.append((stage, done)),
+    )
+    assert "left as it is" in result.note
+    assert result.shake_removed_db == 0
+    np.testing.assert_array_equal(frames_of(tmp_path / "out.mkv"), frames_of(shaky))
+    assert calls == 2 * [("render", done) for done in range(1, 81)]
+    stages = {"decode", "decode_again", "motion", "path", "warp", "encode", "total"}
+    assert set(result.timings) == stages
     assert len(frames_of(tmp_path / "out.mkv")) == 80
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mkv", "shaky.mkv"]
 
@@ -124,11 +146,78 @@ def test_a_motion_file_is_written_beside(shaky: Path, tmp_path: Path) -> None:
     )
 
 
-def test_the_window_is_bounded_in_frames_not_in_seconds() -> None:
-    """A rate that a header gets wrong cannot fill the memory."""
-    options = StabilizeOptions()
-    for rate, most in ((0.01, 20), (30, 120), (240, 960)):
-        sliding = SlidingPath(
-            rate, crop_limit=options.crop_limit, smooth=options.smooth, residual=True
+def test_an_interrupt_does_not_wait_for_the_window(
+    shaky: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first row is settled; the threads end with the frame they are at."""
+    add, added = MotionEstimator.add, []
+
+    def slow(self, luma, time):  # type: ignore[no-untyped-def]
+        added.append(time)
+        sleep(0.02)
+        return add(self, luma, time)
+
+    monkeypatch.setattr(MotionEstimator, "add", slow)
+    before = threading.active_count()
+
+    def interrupt(frames, writer, progress):  # type: ignore[no-untyped-def]
+        while len(added) < 3:
+            sleep(0.005)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stream, "write_frames", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        steadyview.stabilize(shaky, tmp_path / "out.mkv")
+    assert len(added) < 12  # of 35
+    assert threading.active_count() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["shaky.mkv"]
+
+
+@pytest.mark.parametrize("where", ["progress", "write"])
+def test_an_error_while_frames_wait(
+    shaky: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    before = threading.active_count()
+
+    def fail(*given: object) -> None:
+        raise OutputError("the disk is full")
+
+    if where == "write":
+        monkeypatch.setattr(stream.VideoWriter, "write", fail)
+    with pytest.raises(OutputError, match="disk is full"):
+        steadyview.stabilize(
+            shaky, tmp_path / "out.mkv", progress=fail if where == "progress" else None
         )
-        assert sliding.ahead + 2 * sliding.step <= most
+    assert threading.active_count() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["shaky.mkv"]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_videos_shorter_than_the_window(
+    clip: videos.ShakyClip, tmp_path: Path, frames: int
+) -> None:
+    result = steadyview.stabilize(clip.frames[:frames], tmp_path / "out.mkv", codec="ffv1")
+    assert len(frames_of(tmp_path / "out.mkv")) == frames == result.motion.frames
+
+
+def test_arrays_in_and_images_out(clip: videos.ShakyClip, tmp_path: Path) -> None:
+    result = steadyview.stabilize(clip.frames, tmp_path / "%04d.png", frame_rate=RATE)
+    assert len(list(tmp_path.glob("*.png"))) == 80
+    np.testing.assert_array_equal(frames_of(tmp_path / "%04d.png"), list(result.frames()))
+
+
+def test_a_cut_and_a_flash_near_a_seam(clip: videos.ShakyClip, tmp_path: Path) -> None:
+    other = videos.shaky_clip(60, (128, 96), shake=3.0, seed=50).frames
+    frames = np.concatenate([clip.frames[:44], other])
+    frames[65:68] = 255
+    source = videos.write_video(tmp_path / "in.mkv", frames, codec="ffv1", fps=RATE)
+    streamed = steadyview.stabilize(source, tmp_path / "out.mkv", codec="ffv1")
+    whole = steadyview.stabilize(source)
+    assert streamed.motion.shots == whole.motion.shots == (0, 44)
+    np.testing.assert_array_equal(streamed.path.source_from_output, whole.path.source_from_output)
+
+
+def test_the_motion_files_folder_is_looked_for_first(shaky: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="nodir"):
+        steadyview.stabilize(shaky, tmp_path / "out.mkv", motion=tmp_path / "nodir" / "m.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["shaky.mkv"]

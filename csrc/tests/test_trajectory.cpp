@@ -181,6 +181,24 @@ void test_margin_without_room() {
   EXPECT(result.violation <= 1e-9);
 }
 
+// From settled rows of the best path, the rest of it is best; and they come back untouched.
+void test_settled_rows(CameraPathProblem problem, const Values& best) {
+  for (int64_t settled : {int64_t{1}, int64_t{2}, int64_t{3}, problem.frames / 2, problem.frames}) {
+    if (settled > problem.frames) continue;
+    const Values rows(best.begin(), best.begin() + settled * 4);  // not a value more to read
+    problem.settled = rows.data();
+    problem.settled_frames = settled;
+    Values path(best.size());
+    const CameraPathResult result = solve_camera_path(problem, {}, path.data());
+    EXPECT(result.status == ChainQpStatus::solved);
+    EXPECT(std::equal(rows.begin(), rows.end(), path.begin()));
+    // L2 stops at a gap of 1e-9 of the cost of doing nothing, 1e-5 here: what pulls a frame weighs
+    // 3e-9 a square pixel, and over 60 frames 7 px cost as much.
+    for (size_t j = 0; j < path.size(); ++j)
+      EXPECT(std::abs(path[j] - best[j]) < (problem.l1 ? 1e-4 : 7));
+  }
+}
+
 void test_camera_path(bool l1, int64_t frames) {
   std::mt19937 random(3);
   std::normal_distribution<double> normal;
@@ -216,6 +234,8 @@ void test_camera_path(bool l1, int64_t frames) {
   ChainQpOptions stopped;
   stopped.max_iterations = 1;
   EXPECT(solve_camera_path(problem, stopped, path.data()).violation <= 1e-9);
+  solve_camera_path(problem, {}, path.data());
+  test_settled_rows(problem, path);
 }
 
 }  // namespace

@@ -206,16 +206,20 @@ class Builder {
     value[0] = 0;
     value[1] = d.offset;
     for (int j = 0; j <= order; ++j) {
-      const double* b = problem_.settled + (t + j) * 4;
-      const bool known = t + j < problem_.settled_frames;
-      value[0] +=
-          d.e[j] * (known ? Complex(b[0], b[1]) * radius_ : Complex(origin_[0], origin_[1]));
-      value[1] += d.e[j] * (known ? Complex(b[2], b[3]) : Complex(origin_[2], origin_[3]));
+      Complex turned(origin_[0], origin_[1]), moved(origin_[2], origin_[3]);
+      if (t + j < problem_.settled_frames) {
+        const double* b = problem_.settled + (t + j) * 4;
+        turned = Complex(b[0], b[1]) * radius_;
+        moved = Complex(b[2], b[3]);
+      }
+      value[0] += d.e[j] * turned;
+      value[1] += d.e[j] * moved;
     }
   }
 
   void add(int64_t t, int order, double unit) {
     const Difference& d = differences_[order - 1][size_t(t)];
+    if (settled(t, order) > order) return;  // no variable in it
     const double w = unit * share(t, order) * problem_.weight[order - 1];
     if (problem_.l1) {
       add_term(t, order, d, w);
@@ -359,7 +363,8 @@ CameraPathResult solve_camera_path(const CameraPathProblem& problem, const Chain
       std::copy(still, still + 4, path + t * 4);
     }
     std::copy(problem.settled, problem.settled + 4 * problem.settled_frames, path);
-    result.violation = std::max(0.0, violation(problem, path));
+    if (problem.settled_frames < problem.frames)
+      result.violation = std::max(0.0, violation(problem, path + 4 * problem.settled_frames));
     if (result.violation > 1e-9) result.status = ChainQpStatus::invalid;  // no room for the margin
     return result;
   }

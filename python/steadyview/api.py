@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from . import _core
-from .errors import InputError
+from .errors import InputError, OutputError
 from .methods import METHODS
 from .methods.global_flow import sliding_path
 from .motion.global_motion import GlobalMotion, MotionEstimator
@@ -53,7 +53,7 @@ def stabilize(
         output: the video to write; None analyses only, and the result renders when asked.
         options: all options; or give single ones (`crop_limit=0.9`, `preset="walking"`) instead.
         motion: motion to use instead of measuring it, or the path of a motion file, which is read
-            when it exists and written after the analysis when it does not.
+            when it exists and written when it does not, before the output gets its name.
         progress: called as the work goes on.
         overwrite: replace an existing output.
 
@@ -73,10 +73,10 @@ def stabilize(
         source = list(source)  # frames are read twice: once to measure, once to render
     if output is not None:
         check_output(output, source=source, overwrite=overwrite)
+    if isinstance(motion, str | Path) and not Path(motion).parent.is_dir():
+        raise OutputError(f"motion: the folder {Path(motion).parent} does not exist; make it first")
 
     started = time.perf_counter()
-    timings: dict[str, float] = {}
-    warnings: list[str] = []
     with open_video(source, frame_rate=options.frame_rate) as reader:
         info = reader.info
     if output is not None:
@@ -87,21 +87,19 @@ def stabilize(
             f"motion: was measured on frames of {_size(measured.frame_size)}, "
             f"{info.source} has {_size((info.width, info.height))}"
         )
+
+    def known(found: GlobalMotion) -> None:
+        if isinstance(motion, str | Path) and measured is None:
+            found.save(motion)
+
     result = None
     with _threads(options.threads):
         if measured is None and output is not None:
-            result, measured = _streamed(source, info, options, output, overwrite, progress)
-        if measured is None:
-            measured = analyse(source, options, progress, timings, warnings)
-    if isinstance(motion, str | Path) and not Path(motion).exists():
-        measured.save(motion)
-    if result is None:
-        path_started = time.perf_counter()
-        path, note = METHODS[options.method](measured, options)
-        timings["path"] = time.perf_counter() - path_started
-        result = StabilizationResult(source, info, measured, path, options, timings, warnings, note)
-        if output is not None:
-            result.save(output, progress=progress, overwrite=overwrite)
+            result = _streamed(source, info, options, output, overwrite, progress, known)
+        if result is None:
+            result = _analysed(source, info, options, measured, progress, known)
+    if output is not None and result.output is None:
+        result.save(output, progress=progress, overwrite=overwrite)
     result.timings["total"] = time.perf_counter() - started
     return result
 
@@ -120,25 +118,52 @@ def _streamed(
     output: str | Path,
     overwrite: bool,
     progress: Progress | None,
-) -> tuple["StabilizationResult | None", GlobalMotion | None]:
-    """Measures and renders in one go where the method can; else what is known of the motion."""
-    sliding = sliding_path(options, float(info.frame_rate))
+    known: Callable[[GlobalMotion], None],
+) -> "StabilizationResult | None":
+    """Measures and renders in one go where the method can; None where nothing is known yet.
+
+    Without an `output` in the result, it is still to be rendered.
+    """
+    sliding = sliding_path(options)
     if sliding is None:
-        return None, None
+        return None
 
     def tell(done: int) -> None:
         if progress:
             progress("render", done, info.frames)
 
     stream = Stream(source, info, sliding, options)
+    target: Path | None = Path(output)
     try:
-        motion, path, note = stream.run(output, overwrite=overwrite, progress=tell)
+        found = stream.run(output, overwrite=overwrite, progress=tell, known=known)
     except Reconsider as reconsider:
-        return None, reconsider.motion
+        if reconsider.found is None:
+            return None
+        found, target = reconsider.found, None
+        known(found[0])
+    motion, path, note = found
     timings, warnings = stream.timings, stream.warnings
-    return StabilizationResult(
-        source, info, motion, path, options, timings, warnings, note, Path(output)
-    ), motion
+    return StabilizationResult(source, info, motion, path, options, timings, warnings, note, target)
+
+
+def _analysed(
+    source: Source,
+    info: VideoInfo,
+    options: StabilizeOptions,
+    measured: GlobalMotion | None,
+    progress: Progress | None,
+    known: Callable[[GlobalMotion], None],
+) -> "StabilizationResult":
+    """Motion and path of the whole video, nothing rendered."""
+    timings: dict[str, float] = {}
+    warnings: list[str] = []
+    if measured is None:
+        measured = analyse(source, options, progress, timings, warnings)
+        known(measured)
+    started = time.perf_counter()
+    path, note = METHODS[options.method](measured, options)
+    timings["path"] = time.perf_counter() - started
+    return StabilizationResult(source, info, measured, path, options, timings, warnings, note)
 
 
 def analyse(
@@ -164,7 +189,6 @@ def analyse(
     with (
         open_video(
             source,
-            skip_loop_filter=True,
             frame_rate=options.frame_rate,
             thread_count=options.threads,
         ) as reader,
@@ -301,11 +325,13 @@ class StabilizationResult:
                 )
             closing = time.perf_counter()
         ended = time.perf_counter()
-        self.timings.update(
-            decode_again=decoded.busy,
-            warp=steady.busy - decoded.waited,
-            encode=encoding + ended - closing,
-        )
+        spent = {
+            "decode_again": decoded.busy,
+            "warp": steady.busy - decoded.waited,
+            "encode": encoding + ended - closing,
+        }
+        for stage, seconds in spent.items():  # on top of a first try that was taken back
+            self.timings[stage] = self.timings.get(stage, 0.0) + seconds
         self.timings["total"] = self.timings.get("total", 0.0) + ended - begun
         notes = [*reader.warnings, *writer.notes]
         self.warnings += [note for note in notes if note not in self.warnings]

@@ -205,8 +205,6 @@ def _run_one(
     for extra in (job.report, job.compare):
         if extra is not None and extra.exists() and not overwrite:
             raise OutputError(f"output: {extra} exists; --overwrite replaces it")
-    if motion is not None and not motion.parent.is_dir():
-        raise OutputError(f"motion: the folder {motion.parent} does not exist; make it first")
     started = time.perf_counter()
     result = api.stabilize(
         job.source,
@@ -288,15 +286,15 @@ class _Speedometer:
     def __init__(self, view: Any, task: Any) -> None:
         self.view, self.task = view, task
         self.stage, self.started = "", 0.0
-        self.halves = False
+        self.halves, self.done = False, 0
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         now = time.monotonic()
-        if stage != self.stage:
+        if stage != self.stage or done < self.done:  # rendered again: a correction was taken back
             self.stage, self.started, self.first = stage, now, done
             if stage not in ("analyse", "render"):
                 self.view.reset(self.task, total=total)
-        seconds = now - self.started
+        seconds, self.done = now - self.started, done
         speed = f"{(done - self.first) / seconds:.0f}" if seconds > 0.2 else ""
         whole = total
         self.halves = stage == "analyse" or (self.halves and stage == "render")

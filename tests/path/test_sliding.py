@@ -33,8 +33,8 @@ def shaky_motion(frames: int, seed: int = 0, shots: tuple[int, ...] = (0,)) -> G
 
 
 def slide(motion: GlobalMotion, **given: object) -> CameraPath:
-    sliding = SlidingPath(RATE, **{"crop_limit": 0.8, "smooth": 1.0, "residual": False, **given})  # type: ignore[arg-type]
-    while sliding.ready(motion.frames):
+    sliding = SlidingPath(**{"crop_limit": 0.8, "smooth": 1.0, "residual": False, **given})  # type: ignore[arg-type]
+    while sliding.ready(motion):
         sliding.settle(motion)
     sliding.settle(motion, complete=True)
     return sliding.path()
@@ -71,7 +71,7 @@ def test_it_is_nearly_as_smooth_as_the_whole_solution(crop_limit: float) -> None
         shake_removed_db(motion.similarity, p.source_from_output, motion.times, SIZE)
         for p in (whole, path)
     ]
-    assert removed[1] > removed[0] - 1.0
+    assert removed[1] > removed[0] - 0.5
     a, b, tx, ty = path.source_from_output.T
     half = np.array(SIZE) / 2
     assert (np.abs(a) * half[0] + np.abs(b) * half[1] + np.abs(tx) <= half[0] + 1e-9).all()
@@ -80,20 +80,25 @@ def test_it_is_nearly_as_smooth_as_the_whole_solution(crop_limit: float) -> None
     assert path.violation <= 1e-9
 
 
-def test_no_seam_shows_where_a_step_ends() -> None:
+@pytest.mark.parametrize("residual", [False, True])
+def test_no_seam_shows_where_a_step_ends(residual: bool) -> None:
     """Third differences of the composed path are no larger at the seams than elsewhere."""
     motion = shaky_motion(20 * RATE)
-    path = slide(motion, crop_limit=0.7).source_from_output
+    whole = slide(motion, crop_limit=0.7, residual=residual)
+    path = whole.source_from_output
     alpha, tau = path[:, 0] + 1j * path[:, 1], path[:, 2] + 1j * path[:, 3]
     moved = motion.similarity[:, 0] + 1j * motion.similarity[:, 1]
     shift = motion.similarity[:, 2] + 1j * motion.similarity[:, 3]
     step = np.stack([367 * (moved * alpha[:-1] - alpha[1:]), moved * tau[:-1] + shift - tau[1:]])
     jerk = np.abs(np.diff(step, n=2, axis=1)).max(axis=0)
-    every = SlidingPath(RATE, crop_limit=0.7, smooth=1, residual=False).step
+    every = RATE // 2
     seams = np.zeros(len(jerk), bool)
     for seam in range(every, len(jerk), every):
         seams[max(seam - 3, 0) : seam + 1] = True
     assert jerk[seams].max() < 3 * np.percentile(jerk[~seams], 99)
+    if whole.displacement is not None:
+        jumps = np.abs(np.diff(whole.displacement, axis=0)).max(axis=(1, 2, 3))
+        assert jumps[every - 1 :: every].max() < 1.5 * jumps.max()
 
 
 def test_stillness_and_steady_pans_are_left_alone() -> None:
@@ -128,3 +133,63 @@ def test_residual_displacements_are_settled_with_the_path() -> None:
 def test_any_length(frames: int) -> None:
     path = slide(shaky_motion(frames), residual=True)
     assert path.source_from_output.shape == (frames, 4)
+    assert np.isfinite(path.source_from_output).all()
+    assert path.displacement is not None
+    assert path.displacement.shape == (frames, 2, 5, 5)
+    a, b, tx, _ = path.source_from_output.T
+    assert (np.abs(a) * 320 + np.abs(b) * 180 + np.abs(tx) <= 320 + 1e-9).all()
+
+
+def test_nothing_but_the_path_is_kept() -> None:
+    """A view of a window would keep all of the window: ten times the memory."""
+    motion = shaky_motion(10 * RATE)
+    sliding = SlidingPath(crop_limit=0.8, smooth=1.0, residual=True)
+    while sliding.ready(motion):
+        piece = sliding.settle(motion)
+        assert piece.source_from_output.base is None
+        assert piece.kept.base is None
+        assert piece.displacement is not None
+        assert piece.displacement.base is None
+
+
+def test_a_pause_in_the_recording_does_not_empty_the_window() -> None:
+    """One long interval between the time stamps counts as a second."""
+    motion = shaky_motion(40 * RATE)
+    motion.times[20 * RATE :] += 60.0
+    whole = smooth_similarity(motion.similarity, SIZE, 0.8, times=motion.times)
+    path = slide(motion)
+    removed = [
+        shake_removed_db(motion.similarity, p.source_from_output, motion.times, SIZE)
+        for p in (whole, path)
+    ]
+    assert removed[1] > removed[0] - 1.0
+
+
+@pytest.mark.parametrize("rate", [0.2, 1000.0, 100000.0])
+def test_absurd_rates(rate: float) -> None:
+    """Eight frames ahead at least, and never more than the window may hold."""
+    motion = shaky_motion(600)
+    motion.times[:] = np.arange(600) / rate
+    sliding = SlidingPath(crop_limit=0.8, smooth=1.0, residual=False)
+    sliding.most = 100
+    longest = 0
+    while sliding.ready(motion):
+        before = sliding.settled
+        needed = next(n for n in range(before, 601) if sliding.ready(motion.window(0, n)))
+        longest = max(longest, needed - before)
+        sliding.settle(motion)
+    assert 8 < longest <= 100
+    assert sliding.settle(motion, complete=True).frames > 0
+
+
+def test_steps_do_not_depend_on_what_is_known_beyond_them() -> None:
+    """At 25 frames a second half a step is half a frame."""
+    motion = shaky_motion(114)
+    motion.times[:] = np.arange(114) / 25
+    at_once = slide(motion).source_from_output
+    sliding = SlidingPath(crop_limit=0.8, smooth=1.0, residual=False)
+    for known in range(1, 115):
+        if sliding.ready(motion.window(0, known)):
+            sliding.settle(motion.window(0, known))
+    sliding.settle(motion, complete=True)
+    np.testing.assert_array_equal(sliding.path().source_from_output, at_once)

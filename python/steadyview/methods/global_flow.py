@@ -25,10 +25,9 @@ def global_flow(motion: GlobalMotion, options: StabilizeOptions) -> tuple[Camera
 
     Source: GlobalFlowNet (WACV 2023), stages 1 and 2; the path QP is ours (joint, exact corners).
     """
-    seconds = motion.times[-1] - motion.times[0]
-    sliding = sliding_path(options, (motion.frames - 1) / seconds if seconds else 1.0)
+    sliding = sliding_path(options)
     if sliding is not None:
-        while sliding.ready(motion.frames):
+        while sliding.ready(motion):
             sliding.settle(motion)
         sliding.settle(motion, complete=True)
         return no_worse_than_source(motion, sliding.path())
@@ -47,7 +46,7 @@ def global_flow(motion: GlobalMotion, options: StabilizeOptions) -> tuple[Camera
     return _finish(motion, path, options)
 
 
-def sliding_path(options: StabilizeOptions, frame_rate: float) -> SlidingPath | None:
+def sliding_path(options: StabilizeOptions) -> SlidingPath | None:
     """The path of `global_flow` that is settled while the motion comes in.
 
     None where the path of a frame depends on the whole video: a tripod's, L1's long straight
@@ -56,7 +55,6 @@ def sliding_path(options: StabilizeOptions, frame_rate: float) -> SlidingPath | 
     if options.method != "global_flow" or options.static or options.norm != "l2":
         return None
     return SlidingPath(
-        frame_rate,
         crop_limit=options.crop_limit,
         smooth=options.smooth,
         residual=options.residual,

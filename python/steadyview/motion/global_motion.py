@@ -3,7 +3,7 @@
 Dense flow, a robust low-pass fit that ignores moving objects, and photometric refinement.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -214,13 +214,13 @@ class MotionEstimator:
         self._previous = current
 
     @property
-    def frames(self) -> int:
-        """Frames that were added so far."""
-        return len(self._times)
+    def times(self) -> Sequence[float]:
+        """Times of the frames that were added so far, in seconds."""
+        return self._times
 
     def finish(self) -> GlobalMotion:
         """The motion of all frames: gaps filled by the motion prior, split into shots."""
-        return self.window(0, self.frames)
+        return self.window(0, len(self._times))
 
     def window(self, first: int, last: int) -> GlobalMotion:
         """The motion of the frames first to last - 1 as far as it is known now.

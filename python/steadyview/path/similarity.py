@@ -57,6 +57,16 @@ class CameraPath:
         for t, row in enumerate(self.source_from_output):
             yield row, None if self.displacement is None else self.displacement[t]
 
+    def copied(self) -> "CameraPath":
+        """The same with arrays of its own."""
+        displacement = self.displacement
+        return replace(
+            self,
+            source_from_output=self.source_from_output.copy(),
+            kept=self.kept.copy(),
+            displacement=None if displacement is None else displacement.copy(),
+        )
+
     def rows(self, first: int, last: int) -> "CameraPath":
         """The path of the frames first to last - 1."""
         displacement = self.displacement

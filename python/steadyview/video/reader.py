@@ -28,7 +28,6 @@ def open_video(
     source: Any,
     *,
     thread_count: int = 0,
-    skip_loop_filter: bool = False,
     frame_rate: Fraction | float | None = None,
 ) -> "FrameReader":
     """Opens a video for reading.
@@ -38,7 +37,6 @@ def open_video(
             (``frames/*.png``), a pattern (``frames/%05d.png``), an array `(N, H, W, 3)` or
             `(N, H, W)` uint8 or uint16 of RGB or grey frames, or an iterable of such frames.
         thread_count: decoding threads; 0: one a core.
-        skip_loop_filter: decode faster and a little worse, for analysis only.
         frame_rate: frames a second of images and arrays (30 when None); not for video files.
 
     Returns:
@@ -60,7 +58,7 @@ def open_video(
     files = image_files(source)
     if files is not None:
         return ImageReader(source, files, frame_rate=frame_rate)
-    return VideoReader(source, thread_count=thread_count, skip_loop_filter=skip_loop_filter)
+    return VideoReader(source, thread_count=thread_count)
 
 
 class FrameReader:
@@ -157,12 +155,10 @@ class VideoReader(FrameReader):
         source: str | os.PathLike,
         *,
         thread_count: int = 0,
-        skip_loop_filter: bool = False,
     ) -> None:
         super().__init__()
         self._path = os.fspath(source)
         self._threads = thread_count
-        self._skip_loop_filter = skip_loop_filter
         self._container: Any = None
         self._first_pass: Iterator[Any] | None = None
         check_file(self._path)
@@ -215,8 +211,6 @@ class VideoReader(FrameReader):
                 other.discard = av.stream.Discard.all
         context.thread_type = "AUTO"
         context.thread_count = self._threads
-        if self._skip_loop_filter:
-            context.options = {"skip_loop_filter": "all"}
         return self._decode()
 
     def _start(self) -> None:
