@@ -27,7 +27,15 @@ from pathlib import Path
 from typing import Any
 
 from machine import ROOT, Run, machine_facts, measure
-from peers import FFMPEG, TRANSCODE, VIDSTAB, VIDSTAB_30, Tool, ours, quality_peers
+from steadyview.benchmark.tools import (
+    FFMPEG,
+    TRANSCODE,
+    VIDSTAB,
+    VIDSTAB_30,
+    Tool,
+    ours,
+    quality_peers,
+)
 from steadyview.metrics import compare_videos
 
 CLIPS = [folder / "shared" / "data" / "clips" for folder in ROOT.parents]

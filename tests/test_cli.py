@@ -283,6 +283,42 @@ def test_evaluate_and_compare(run: Run, shaky: Path, tmp_path: Path) -> None:
     assert run("evaluate", shaky, tmp_path / "nowhere.mp4").code == 2
 
 
+def test_evaluate_several_with_tables(run: Run, shaky: Path, tmp_path: Path) -> None:
+    steady = tmp_path / "steady.mp4"
+    assert run("stabilize", shaky, "-o", steady, "-q").code == 0
+    files = ["--csv", tmp_path / "all.csv", "--latex", tmp_path / "all.tex"]
+    done = run("evaluate", shaky, steady, shaky, "--standard", *files)
+    assert done.code == 0
+    assert "stability" in done.out.splitlines()[0]
+    assert len(done.out.splitlines()) == 3
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 3
+    assert (tmp_path / "all.tex").read_text().startswith(r"\begin{tabular}")
+    assert run("evaluate", shaky, steady, *files).code == 2  # they exist
+    one = run("evaluate", shaky, steady, "--truth", shaky, "--geometry", "--temporal")
+    assert "path error" in one.out
+    assert "epipolar" in one.out
+    assert "flow-warp" in one.out
+
+
+def test_benchmark_of_a_folder(run: Run, shaky: Path, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "one.mp4").write_bytes(shaky.read_bytes())
+    out = tmp_path / "out"
+    given = ("benchmark", tmp_path / "clips", "-o", out, "--methods", "global_flow")
+    done = run(*given, "--command", "none=cp {in} {out}", "--keep")
+    assert done.code == 0, done.err
+    assert "global_flow" in done.out
+    assert "2/2" in done.err
+    names = {path.name for path in out.iterdir()}
+    assert {"records.csv", "table.tex", "table.html", "table.txt", "manifest.json"} <= names
+    assert len(list((out / "videos").iterdir())) == 2
+    again = run(*given, "--command", "none=cp {in} {out}", "--keep", "--json")
+    assert [record["tool"] for record in json.loads(again.out)] == ["global_flow", "none"]
+    assert "2/2" not in again.err  # nothing was run again
+    assert run(*given, "--command", "bad=false {in} {out}").code == 2
+    assert run("benchmark", tmp_path / "nowhere").code == 2
+
+
 def test_doctor_tells_what_is_built(run: Run) -> None:
     info = json.loads(run("doctor", "--json").out)
     assert info["core"]["available"]

@@ -28,7 +28,7 @@ PYTHON_LAYERS = {
     "options": 5, "methods": 5,
     "stream": 6, "api": 6, "doctor": 6,
     "benchmark": 7, "jobs": 7,
-    "cli": 8, "__main__": 9,
+    "cli_common": 8, "cli_measure": 8, "cli": 8, "__main__": 9,
 }  # fmt: skip
 
 

@@ -4,18 +4,17 @@ Nothing heavy is imported before it is needed: `steadyview --help` loads neither
 Exit codes: 0 done, 1 an unexpected error, 2 bad input or usage, 130 stopped by Ctrl-C.
 """
 
-import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from . import __version__
-from .errors import OptionError, SteadyviewError
+from . import __version__, cli_measure
+from .cli_common import Json, Overwrite, Quiet, exit_codes, print_json
+from .errors import OptionError
 
 __all__ = ["app", "main"]
 
@@ -47,11 +46,6 @@ def _option(
         show_default=default if default is not None else False,
         rich_help_panel=panel,
     )
-
-
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
 def main() -> None:
@@ -150,7 +144,7 @@ def stabilize(
     as_json: Json = False,
 ) -> None:
     """Stabilise videos."""
-    with _exit_codes():
+    with exit_codes():
         from .jobs import Console, exit_code, plan, run
         from .options import StabilizeOptions
 
@@ -175,101 +169,27 @@ def stabilize(
         console = Console(quiet=quiet, as_json=as_json)
         records = run(jobs, options, motion, overwrite=overwrite, console=console)
         if as_json:
-            _print_json(records if is_batch else records[0])
+            print_json(records if is_batch else records[0])
         sys.exit(exit_code(records))
 
 
-@app.command()
-def compare(
-    before: Annotated[str, typer.Argument(metavar="A", help="The video on the left.")],
-    after: Annotated[str, typer.Argument(metavar="B", help="The video on the right.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="File to write.")],
-    wipe: Annotated[
-        bool, typer.Option("--wipe", help="One picture with a moving divider, not two.")
-    ] = False,
-    labels: Annotated[tuple[str, str], typer.Option(help="What is written on the two halves.")] = (
-        "before",
-        "after",
-    ),
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-) -> None:
-    """Put two videos side by side."""
-    with _exit_codes():
-        from .jobs import Console
-        from .render.compare import compare_side_by_side
-
-        with Console(quiet=quiet).bar(output.name) as progress:
-            compare_side_by_side(
-                before,
-                after,
-                output,
-                wipe=wipe,
-                labels=labels,
-                overwrite=overwrite,
-                progress=progress,
-            )
-        if not quiet:
-            print(output)
-
-
-@app.command()
-def evaluate(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The shaky video.")],
-    result: Annotated[str, typer.Argument(metavar="RESULT", help="What a stabiliser made of it.")],
-    as_json: Json = False,
-) -> None:
-    """Measure how good a stabilised video is, whoever made it."""
-    with _exit_codes():
-        from .jobs import Console, quality_lines
-        from .metrics import compare_videos
-
-        with Console().bar(Path(result).name) as progress:
-            quality = compare_videos(
-                source, result, lambda done, total: progress("measure", done, total)
-            ).to_dict()
-        if as_json:
-            _print_json(quality)
-        else:
-            print("\n".join(quality_lines(quality)))
+for _measure in (cli_measure.compare, cli_measure.evaluate, cli_measure.benchmark):
+    app.command()(_measure)
 
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Tell what was built, what is missing, and which command fixes it."""
-    with _exit_codes():
+    with exit_codes():
         from .doctor import build_info, describe
 
         info = build_info()
         if as_json:
-            _print_json(info)
+            print_json(info)
         else:
             print(describe(info))
         if not info["core"]["available"]:
             sys.exit(1)
-
-
-@contextlib.contextmanager
-def _exit_codes() -> Iterator[None]:
-    """Turns errors into one line on stderr and an exit code."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _fail("stopped; no unfinished file was left behind", 130)
-    except SteadyviewError as error:
-        _fail(_one_line(error), 2)
-    except BrokenPipeError:
-        # The reader of our stdout went away, as in `steadyview … --json | head -1`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except Exception as error:
-        if os.environ.get("STEADYVIEW_DEBUG"):
-            raise
-        _fail(
-            f"unexpected {type(error).__name__}: {_one_line(error)} "
-            "(set STEADYVIEW_DEBUG=1 for the traceback)",
-            1,
-        )
 
 
 def _handle_signals() -> None:
@@ -289,18 +209,3 @@ def _handle_signals() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
-
-
-def _fail(message: str, code: int) -> None:
-    print(f"steadyview: {message}", file=sys.stderr)
-    sys.exit(code)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _print_json(document: Any) -> None:
-    import json
-
-    print(json.dumps(document, indent=2, default=str, allow_nan=False))

@@ -346,7 +346,7 @@ def quality_lines(quality: dict[str, Any]) -> list[str]:
         value = quality.get(key)
         return "-" if value is None else format(value, form)
 
-    return [
+    lines = [
         row("measured", "before", "after"),
         row(
             "shake above 1 Hz (px)",
@@ -363,4 +363,22 @@ def quality_lines(quality: dict[str, Any]) -> list[str]:
             f"at least {number('kept_min', '.0%')}",
         ),
         row("black border pixels", "", number("border_pixels", "d")),
+        row("stability (strict)", "", number("strict_stability", ".3f")),
+    ]
+    more = (  # measured on request
+        ("cropping (standard)", "standard_cropping_mean", ".3f"),
+        ("distortion (standard)", "standard_distortion", ".3f"),
+        ("stability (standard)", "standard_stability", ".3f"),
+        *(
+            (f"epipolar error, {key[12:]} on", key, ".3f")
+            for key in quality
+            if key[:12] == "epipolar_px_"
+        ),
+        ("flow-warp error", "warp_error", ".4f"),
+        ("path error (px)", "truth_path_error_px", ".3f"),
+        ("PSNR to the truth (dB)", "truth_psnr_db", ".1f"),
+        ("SSIM to the truth", "truth_ssim", ".3f"),
+    )
+    return lines + [
+        row(label, "", number(key, form)) for label, key, form in more if key in quality
     ]

@@ -372,8 +372,9 @@ def _texture(rows: int, columns: int, seed: int, contrast: float) -> np.ndarray:
     while sigma < max(rows, columns) / 4:
         coarse = max(int(sigma), 1)
         shape = (-(-rows // coarse) + 2, -(-columns // coarse) + 2)
-        noise = random.standard_normal(shape).astype(np.float32)
-        noise = cv2.GaussianBlur(noise, (0, 0), max(sigma / coarse, 0.8))
+        noise: np.ndarray = cv2.GaussianBlur(
+            random.standard_normal(shape).astype(np.float32), (0, 0), max(sigma / coarse, 0.8)
+        )
         large = cv2.resize(
             noise, (shape[1] * coarse, shape[0] * coarse), interpolation=cv2.INTER_CUBIC
         )

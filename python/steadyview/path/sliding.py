@@ -70,7 +70,7 @@ class SlidingPath:
         times = np.asarray(motion.times[self.settled : self.settled + self.most])
         if len(times) <= LEAST:
             return None
-        clock = np.concatenate([[0.0], np.cumsum(np.minimum(np.diff(times), PAUSE))])
+        clock = _clock(times)
         step = int(np.searchsorted(clock, self.step - 1e-6))
         step = min(max(step, 1), self.most // 4)
         if step >= len(clock):
@@ -99,23 +99,18 @@ class SlidingPath:
             margin=margin,
             settled=self._before,
         )
-        near = self._within(window, last - start)
+        clock = _clock(window.times)
+        now = clock[last - start - 1]
         if self._residual:
+            near = max(int(np.searchsorted(clock, now + self._context)), last - start)
             path = smooth_residual(window.window(0, near), path.rows(0, near))
         # Copies: a view would keep the whole window's arrays.
         piece = path.rows(first - start, last - start).copied()
-        kept = self._within(window, last - start, back=True)
+        kept = int(np.searchsorted(clock[: last - start - 1], now - self._context))
         self._before = path.source_from_output[kept : last - start].copy()
         self._pieces.append(piece)
         self.settled = last
         return piece
-
-    def _within(self, window: GlobalMotion, place: int, *, back: bool = False) -> int:
-        """The frame of a window that is about `CONTEXT` from another, before or behind it."""
-        clock = np.concatenate([[0.0], np.cumsum(np.minimum(np.diff(window.times), PAUSE))])
-        if back:
-            return min(int(np.searchsorted(clock, clock[place - 1] - self._context)), place - 1)
-        return max(int(np.searchsorted(clock, clock[place - 1] + self._context)), place)
 
     def path(self) -> CameraPath:
         """All that is settled."""
@@ -130,3 +125,8 @@ class SlidingPath:
             iterations=sum(p.iterations for p in pieces),
             violation=max(p.violation for p in pieces),
         )
+
+
+def _clock(times: np.ndarray) -> np.ndarray:
+    """Seconds since the first of these times, pauses cut short."""
+    return np.concatenate([[0.0], np.cumsum(np.minimum(np.diff(times), PAUSE))])

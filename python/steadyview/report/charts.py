@@ -8,7 +8,14 @@ import numpy as np
 from .series import PathSeries, shake_spectrum
 from .svg import Chart, Line
 
-__all__ = ["LOW_CONFIDENCE", "centre_length", "path_charts", "quality_charts"]
+__all__ = [
+    "LOW_CONFIDENCE",
+    "centre_length",
+    "figures",
+    "legend",
+    "path_charts",
+    "quality_charts",
+]
 
 LOW_CONFIDENCE = 0.3
 
@@ -36,16 +43,16 @@ def path_charts(motion: Any, times: np.ndarray, before: PathSeries, after: PathS
             ("zoom", "Zoom (crop and steady growth left out)", "zoom (%)"),
         )
     ]
-    legend = _legend() + (
+    key = legend() + (
         '<span><i class="patch"></i>motion uncertain, held by its prior</span>' if doubtful else ""
     )
     return (
         "<section><h2>Camera path</h2>"
-        f'<div class="legend">{legend}</div><div class="charts">{_figures(charts)}</div></section>'
+        f'<div class="legend">{key}</div><div class="charts">{figures(charts)}</div></section>'
     )
 
 
-def _legend() -> str:
+def legend() -> str:
     return (
         '<span><i class="before"></i>before (source)</span>'
         '<span><i class="after"></i>after (result)</span>'
@@ -125,8 +132,8 @@ def quality_charts(
         )
     return (
         "<section><h2>Shake, crop and confidence</h2>"
-        f'<div class="legend">{_legend()}</div>'
-        f'<div class="charts">{_figures(charts)}</div></section>'
+        f'<div class="legend">{legend()}</div>'
+        f'<div class="charts">{figures(charts)}</div></section>'
     )
 
 
@@ -135,7 +142,7 @@ def centre_length(shake_path: np.ndarray) -> np.ndarray:
     return np.hypot(shake_path[:, 0, 0], shake_path[:, 0, 1])
 
 
-def _figures(charts: list[Chart]) -> str:
+def figures(charts: list[Chart]) -> str:
     return "".join(
         f"<figure><figcaption>{html.escape(chart.title)}</figcaption>{chart.render()}</figure>"
         for chart in charts

@@ -1,25 +1,21 @@
 """The report of a stabilisation: one HTML file that needs no network and no library."""
 
-import contextlib
 import html
-import importlib.metadata
-import json
 import os
-import platform
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import __version__
 from ..errors import OutputError
 from ..files import atomic_text
 from .charts import LOW_CONFIDENCE, centre_length, path_charts, quality_charts
+from .page import page, versions
 from .pictures import crop_window, data_url, draw_crop_window, frames_at, shrink
 from .series import PathSeries, path_series
 
-__all__ = ["report_html", "worst_frames", "write_report"]
+__all__ = ["measures", "report_html", "worst_frames", "write_report"]
 
 PICTURE_WIDTH = 480
 
@@ -52,41 +48,28 @@ def report_html(result: Any, quality: Any = None) -> str:
     times = motion.times - motion.times[0]
     worst = worst_frames(result, after, quality)
     name = Path(str(result.info.source)).name or "frames"
-    folder = Path(__file__).parent
     sections = [
         _tiles(result, quality),
         _notices(result),
-        _measures(result, quality),
+        measures(quality),
         path_charts(motion, times, before, after),
         quality_charts(result, times, before, after, quality),
         _pictures(result, worst),
         _worst_table(result, worst),
         _details(result),
     ]
-    manifest = json.dumps(_manifest(result, quality), indent=1, default=str, allow_nan=False)
-    manifest = manifest.replace("</", "<\\/")
     info = result.info
     output = result.output.name if result.output is not None else "not written"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(name)}: stabilisation report</title>
-<style>{(folder / "page.css").read_text(encoding="utf-8")}</style>
-</head>
-<body><main>
-<h1>{html.escape(name)}</h1>
-<p class="soft path">{info.width}×{info.height}, {motion.frames} frames,
-{times[-1]:.1f} s at {float(info.frame_rate):.4g} frames/s → {html.escape(output)}</p>
-{"".join(sections)}
-<footer>steadyview {__version__}. Pixels are those of the source unless it says otherwise; the table
-and the measured shake use a frame whose long side is 640 pixels.</footer>
-<script type="application/json" id="manifest">{manifest}</script>
-<script>{(folder / "page.js").read_text(encoding="utf-8")}</script>
-</main></body>
-</html>
-"""
+    return page(
+        f"{name}: stabilisation report",
+        name,
+        f"{info.width}×{info.height}, {motion.frames} frames, {times[-1]:.1f} s at "
+        f"{float(info.frame_rate):.4g} frames/s → {html.escape(output)}",
+        sections,
+        _manifest(result, quality),
+        "Pixels are those of the source unless it says otherwise; the table and the measured shake "
+        "use a frame whose long side is 640 pixels.",
+    )
 
 
 def worst_frames(
@@ -163,7 +146,8 @@ def _notices(result: Any) -> str:
     return f'<section class="notice"><h2>Worth knowing</h2>{items}</section>'
 
 
-def _measures(result: Any, quality: Any) -> str:
+def measures(quality: Any) -> str:
+    """The table of a measured pair, before and after."""
     if quality is None:
         return ""
     lower = "lower is better"
@@ -254,7 +238,7 @@ def _details(result: Any) -> str:
         ("Time (stages overlap)", timings),
         ("Path", {"status": result.path.status, "solver iterations": str(result.path.iterations),
                   "largest corner violation": f"{result.path.violation:.1e} px"}),
-        ("Versions", _versions()),
+        ("Versions", versions()),
     ]  # fmt: skip
     tables = "".join(
         f"<div><h2>{title}</h2><table>"
@@ -268,18 +252,10 @@ def _details(result: Any) -> str:
     return f'<section class="columns">{tables}</section>'
 
 
-def _versions() -> dict[str, str]:
-    found = {"steadyview": __version__, "Python": platform.python_version()}
-    for name in ("numpy", "av", "opencv-python-headless", "opencv-python"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
 def _manifest(result: Any, quality: Any) -> dict[str, Any]:
     return {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "versions": _versions(),
+        "versions": versions(),
         "result": result.summary(),
         "quality": quality.to_dict() if quality is not None else None,
     }

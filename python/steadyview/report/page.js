@@ -36,6 +36,13 @@ for (const svg of document.querySelectorAll("svg.chart")) {
     readout.textContent = `${value((at - left) / width, x0, x1)} ${log ? "Hz" : "s"}: ` +
       near.map((item) => `${item.name} ${item.text}`).join(", ");
   });
+  svg.addEventListener("click", (event) => {
+    const box = svg.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * svg.viewBox.baseVal.width;
+    if (log || x < left || x > left + width) return;
+    const detail = x0 + ((x1 - x0) * (x - left)) / width;
+    svg.dispatchEvent(new CustomEvent("seek", { detail, bubbles: true }));
+  });
   svg.addEventListener("pointerleave", () => {
     cursor.removeAttribute("d");
     readout.textContent = "";

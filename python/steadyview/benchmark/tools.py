@@ -1,14 +1,27 @@
-"""The stabilisers we measure ourselves against, as shell commands with one encoder setting."""
+"""Stabilisers as shell commands: ours, the ones people use, and whatever command is given.
+
+All encode alike, so that a table compares stabilisers and not encoders.
+"""
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine import ROOT
+from ..errors import OptionError
+from ..methods import METHODS
+
+__all__ = [
+    "FFMPEG", "PEERS", "TRANSCODE", "VIDSTAB", "VIDSTAB_30", "Tool", "opencv_two_pass", "ours",
+    "quality_peers", "tools_of",
+]  # fmt: skip
 
 ENCODER = "-c:v libx264 -preset veryfast -crf 18 -pix_fmt yuv420p"
 OURS_ENCODER = "--codec libx264 --encoder-preset veryfast --crf 18"
@@ -57,10 +70,16 @@ VIDSTAB_30 = _vidstab(
 )
 
 
-def ours(crop_limit: float, options: str = "", program: str = "steadyview") -> Tool:
+OWN = f"{shlex.quote(sys.executable)} -m steadyview"
+PEERS = ("vidstab", "vidstab-30", "opencv-2pass")
+
+
+def ours(
+    crop_limit: float, options: str = "", program: str = OWN, name: str = "steadyview"
+) -> Tool:
     """steadyview's command line with a crop limit."""
     return Tool(
-        "steadyview",
+        name,
         f"{program} stabilize {{source}} -o {{result}} --crop-limit {crop_limit:.4f} "
         f"{OURS_ENCODER} --overwrite --quiet --json {options}",
     )
@@ -76,11 +95,11 @@ def opencv_two_pass() -> Tool | str:
     if flags.returncode != 0:
         return "OpenCV's C++ headers are missing (Debian: libopencv-dev)"
     code = Path(__file__).with_name("opencv_two_pass.cpp")
-    program = ROOT / "build" / "peers" / "opencv_two_pass"
+    program = Path(tempfile.gettempdir()) / f"steadyview_opencv_two_pass_{os.getuid()}"
     if not program.exists() or program.stat().st_mtime < code.stat().st_mtime:
-        program.parent.mkdir(parents=True, exist_ok=True)
+        made = program.with_name(f"{program.name}.{os.getpid()}")  # never half a program
         libraries = ["-lopencv_videostab", "-lopencv_imgproc", "-lopencv_core"]
-        compiler = ["g++", "-O2", "-std=c++17", str(code), "-o", str(program)]
+        compiler = ["g++", "-O2", "-std=c++17", str(code), "-o", str(made)]
         built = subprocess.run(
             [*compiler, *flags.stdout.split(), *libraries],
             capture_output=True,
@@ -89,6 +108,7 @@ def opencv_two_pass() -> Tool | str:
         )
         if built.returncode != 0:
             return f"does not compile: {built.stderr[-300:]}"
+        made.replace(program)
     encode = f"{FFMPEG} -f yuv4mpegpipe -i - {ENCODER} {{result}}"
     return Tool(
         "opencv-2pass",
@@ -103,3 +123,53 @@ def quality_peers() -> tuple[list[Tool], dict[str, str]]:
     if isinstance(opencv, str):
         return [VIDSTAB, VIDSTAB_30], {"opencv-2pass": opencv}
     return [VIDSTAB, VIDSTAB_30, opencv], {}
+
+
+def tools_of(names: Sequence[str], crop_limit: float, options: str = "") -> list[Tool]:
+    """Tools by name, in order.
+
+    Args:
+        names: methods of steadyview ("global_flow" …), peers ("vidstab", "vidstab-30",
+            "opencv-2pass"), "transcode" (not stabilised), or `NAME=COMMAND` with `{in}` and `{out}`
+            in the command, for any other stabiliser.
+        crop_limit: of steadyview's methods.
+        options: further options of steadyview's command line.
+
+    Raises:
+        OptionError: an unknown name, one given twice, or a peer that cannot be had here, and why.
+    """
+    tools: list[Tool] = []
+    for name in names:
+        tool = _tool_of(name, crop_limit, options)
+        if any(tool.name == other.name for other in tools):
+            raise OptionError(f"methods: {tool.name} is given twice")
+        tools.append(tool)
+    return tools
+
+
+def _tool_of(name: str, crop_limit: float, options: str) -> Tool:
+    if "=" in name:
+        short, template = name.split("=", 1)
+        if not short.isidentifier() and not short.replace("-", "_").isidentifier():
+            raise OptionError(f"methods: {short!r} is no plain name")
+        for placeholder in ("{in}", "{out}"):
+            if placeholder not in template:
+                raise OptionError(f"methods: the command of {short} has no {placeholder}")
+        escaped = template.replace("{in}", "\0").replace("{out}", "\1")
+        escaped = escaped.replace("{", "{{").replace("}", "}}")
+        return Tool(short, escaped.replace("\0", "{source}").replace("\1", "{result}"))
+    if name in METHODS:
+        return ours(crop_limit, f"--method {name} {options}", name=name)
+    if name in ("vidstab", "vidstab-30", "transcode"):
+        if not shutil.which("ffmpeg"):
+            raise OptionError(f"methods: {name} needs ffmpeg, which is not installed")
+        return {tool.name: tool for tool in (VIDSTAB, VIDSTAB_30, TRANSCODE)}[name]
+    if name == "opencv-2pass":
+        tool = opencv_two_pass()
+        if isinstance(tool, str):
+            raise OptionError(f"methods: opencv-2pass: {tool}")
+        return tool
+    known = ", ".join((*METHODS, *PEERS, "transcode"))
+    raise OptionError(
+        f"methods: {name!r} is unknown; known: {known}, or NAME='command {{in}} {{out}}'"
+    )

@@ -1,14 +1,11 @@
-"""The benchmarks' own helpers: what they measure must be right before any figure is."""
+"""What a benchmark measures must be right before any figure is."""
 
 import shlex
 import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
-from machine import machine_facts, measure
+from steadyview.benchmark.machine import machine_facts, measure
 
 PYTHON = shlex.quote(sys.executable)
 

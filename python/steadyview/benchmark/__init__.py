@@ -1,0 +1,17 @@
+"""Stabilisers over datasets: tables that can be trusted, resumed and repeated."""
+
+from .datasets import Clip, find_clips
+from .runner import run_benchmark
+from .tables import Table, summarise, write_tables
+from .tools import Tool, tools_of
+
+__all__ = [
+    "Clip",
+    "Table",
+    "Tool",
+    "find_clips",
+    "run_benchmark",
+    "summarise",
+    "tools_of",
+    "write_tables",
+]

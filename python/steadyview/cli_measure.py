@@ -1,0 +1,197 @@
+"""The commands that measure: compare, evaluate, benchmark."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .cli_common import Json, Overwrite, Quiet, exit_codes, print_json
+from .errors import OptionError, OutputError
+
+__all__ = ["benchmark", "compare", "evaluate"]
+
+
+def compare(
+    before: Annotated[str, typer.Argument(metavar="A", help="The video on the left.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The video on the right.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="File to write.")],
+    wipe: Annotated[
+        bool, typer.Option("--wipe", help="One picture with a moving divider, not two.")
+    ] = False,
+    labels: Annotated[tuple[str, str], typer.Option(help="What is written on the two halves.")] = (
+        "before",
+        "after",
+    ),
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Put two videos side by side."""
+    with exit_codes():
+        from .jobs import Console
+        from .render.compare import compare_side_by_side
+
+        with Console(quiet=quiet).bar(output.name) as progress:
+            compare_side_by_side(
+                before,
+                after,
+                output,
+                wipe=wipe,
+                labels=labels,
+                overwrite=overwrite,
+                progress=progress,
+            )
+        if not quiet:
+            print(output)
+
+
+def evaluate(
+    source: Annotated[str, typer.Argument(metavar="SHAKY", help="The shaky video.")],
+    results: Annotated[
+        list[str],
+        typer.Argument(metavar="STABLE", help="What stabilisers made of it; any number."),
+    ],
+    standard: Annotated[
+        bool,
+        typer.Option("--standard", help="Also cropping, distortion and stability as published."),
+    ] = False,
+    geometry: Annotated[
+        bool, typer.Option("--geometry", help="Also epipolar consistency: is it one rigid scene?")
+    ] = False,
+    temporal: Annotated[
+        bool, typer.Option("--temporal", help="Also the flow-warp error: does it flicker?")
+    ] = False,
+    truth: Annotated[
+        str | None,
+        typer.Option(metavar="VIDEO", help="The true steady video: path error, PSNR, SSIM."),
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all measures, a line a video.")
+    ] = None,
+    latex: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the table for a paper.")
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page: players, curves, worst frames."),
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Measure how good stabilised videos are, whoever made them."""
+    with exit_codes():
+        from .benchmark.tables import records_csv, summarise
+        from .files import atomic_text
+        from .jobs import Console, quality_lines
+        from .metrics import compare_videos
+        from .metrics.truth import compare_with_truth
+
+        for path in (csv, latex, page):
+            if path is not None and path.exists() and not overwrite:
+                raise OutputError(f"output: {path} exists; --overwrite replaces it")
+        records: list[dict[str, Any]] = []
+        qualities = []
+        for result in results:
+            with Console(quiet=as_json).bar(Path(result).name) as progress:
+                quality = compare_videos(
+                    source,
+                    result,
+                    lambda done, total: progress("measure", done, total),
+                    standard=standard,
+                    geometry=geometry,
+                    temporal=temporal,
+                )
+            qualities.append(quality)
+            record = quality.to_dict()
+            if truth is not None:
+                record |= compare_with_truth(truth, result)
+            records.append(record)
+        rows = [
+            {"category": Path(source).stem, "tool": Path(name).stem, "status": "ok", **record}
+            for name, record in zip(results, records, strict=True)
+        ]
+        if csv is not None:
+            atomic_text(csv, records_csv(rows))
+        if latex is not None:
+            atomic_text(latex, summarise(rows).latex())
+        if page is not None:
+            from .report.evaluation import write_evaluation
+
+            write_evaluation(source, results, qualities, page, overwrite=overwrite)
+        if as_json:
+            print_json(records if len(records) > 1 else records[0])
+        elif len(records) == 1:
+            print("\n".join(quality_lines(records[0])))
+        else:
+            print(summarise(rows).text())
+
+
+def benchmark(
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help='Folder of clips, or "synthetic".')
+    ],
+    methods: Annotated[
+        str,
+        typer.Option(help="Methods and peers: global_flow, vidstab, vidstab-30, opencv-2pass …"),
+    ] = "global_flow,vidstab,vidstab-30",
+    command: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME='COMMAND'", help="Any other stabiliser; {in} and {out} are the videos."
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Records and tables.")
+    ] = Path("benchmark"),
+    layout: Annotated[
+        str, typer.Option(help="nus, deepstab, selfie or folder; auto looks at the names.")
+    ] = "auto",
+    only: Annotated[str, typer.Option(help="Only clips whose category/name holds this.")] = "",
+    crop_limit: Annotated[float, typer.Option(help="Of steadyview's methods.")] = 0.8,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the steady videos.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Run again what failed.")] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Run on a Ray cluster; local starts one here."),
+    ] = None,
+    cpus: Annotated[float, typer.Option(help="That a task claims of the cluster.")] = 2,
+    gpus: Annotated[float, typer.Option(help="The same of GPUs.")] = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Run stabilisers over a dataset: figures, times, memory, and a table; goes on after a kill."""
+    with exit_codes():
+        from contextlib import nullcontext
+
+        from .benchmark import find_clips, run_benchmark, tools_of, write_tables
+        from .benchmark.cluster import RayRunner
+
+        names = [name.strip() for name in methods.split(",") if name.strip()]
+        tools = tools_of([*names, *(command or [])], crop_limit)
+        if not tools:
+            raise OptionError("methods: none is given")
+        clips = find_clips(dataset, output / "synthetic", layout=layout, only=only)
+
+        def tell(record: dict[str, Any], done: int, total: int) -> None:
+            if not quiet:
+                what = f"{record['category']}/{record['clip']} {record['tool']}"
+                how = record.get("error") or f"{record['seconds']:.1f} s"
+                print(f"{done}/{total} {what}: {how}", file=sys.stderr)
+
+        cluster = RayRunner(ray, cpus=cpus, gpus=gpus) if ray else nullcontext()
+        with cluster as run_all:
+            records = run_benchmark(
+                clips,
+                tools,
+                output,
+                keep_videos=keep,
+                retry_failed=retry,
+                run_all=run_all,
+                progress=tell,
+            )
+        table = write_tables(records, output)
+        if as_json:
+            print_json(records)
+        elif not quiet:
+            print(table.text())
+        sys.exit(2 if any(record["status"] != "ok" for record in records) else 0)

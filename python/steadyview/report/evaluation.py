@@ -1,0 +1,223 @@
+"""The page of `steadyview evaluate`: a video and what stabilisers made of it, whoever did."""
+
+import html
+import os
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import OutputError
+from ..files import atomic_text
+from .charts import centre_length, figures, legend
+from .html import measures
+from .page import page, versions
+from .player import LONGEST, player
+from .series import shake_spectrum
+from .svg import Chart, Line
+
+__all__ = ["evaluation_html", "worst_places", "write_evaluation"]
+
+
+def write_evaluation(
+    source: Any,
+    results: Sequence[Any],
+    qualities: Sequence[Any],
+    output: str | os.PathLike,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Writes the page.
+
+    Args:
+        source: the shaky video; a file, or frames from memory.
+        results: the steady ones.
+        qualities: the `QualityReport` of each.
+        output: the HTML file to write.
+        overwrite: replace an existing file.
+
+    Raises:
+        OutputError: the file exists or cannot be written; nothing is left behind.
+    """
+    target = Path(output)
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target}: exists already; allow overwriting or choose another name")
+    atomic_text(target, evaluation_html(source, results, qualities))
+    return target
+
+
+def evaluation_html(source: Any, results: Sequence[Any], qualities: Sequence[Any]) -> str:
+    """The whole page as text; see `write_evaluation`."""
+    name = _name(qualities[0].source)
+    pairs = [
+        _pair(source, result, quality, alone=len(results) == 1)
+        for result, quality in zip(results, qualities, strict=True)
+    ]
+    first = qualities[0]
+    return page(
+        f"{name}: evaluation",
+        name,
+        f"{first.frames} frames, {first.times[-1] - first.times[0]:.1f} s, against "
+        + html.escape(", ".join(_name(quality.result) for quality in qualities)),
+        pairs,
+        {
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "qualities": [quality.to_dict() for quality in qualities],
+        },
+        "Measured in the videos alone; pixels are those of a frame whose long side is 640. A click "
+        f"in a curve moves the players, which hold the first {LONGEST:.0f} s.",
+        ("page.js", "player.js"),
+    )
+
+
+def _name(path: str) -> str:
+    return Path(str(path)).name or "frames"
+
+
+def _pair(source: Any, result: Any, quality: Any, *, alone: bool) -> str:
+    names = _name(quality.source), _name(quality.result)
+    title = "" if alone else f"<h1>{html.escape(names[1])}</h1>"
+    return (
+        f'<div class="pair">{title}{_tiles(quality)}'
+        f"<section><h2>Before and after</h2>{player(source, result, names)}</section>"
+        f"{measures(quality)}{_charts(quality)}{_worst_table(quality)}</div>"
+    )
+
+
+def _tiles(quality: Any) -> str:
+    strict = quality.strict
+    tiles = [
+        (_text(quality.shake_removed_db, ".1f", " dB"), "shake above 1 Hz removed"),
+        (_text(strict.stability.overall, ".3f"), "stability (strict)"),
+        (
+            _text(strict.cropping_mean, ".3f"),
+            f"cropping (least {_text(strict.cropping_min, '.3f')})",
+        ),
+        (_text(strict.distortion_median, ".3f"), "distortion, median (1 is none)"),
+    ]
+    cells = "".join(
+        f'<div class="tile"><b>{big}</b><span>{what}</span></div>' for big, what in tiles
+    )
+    return f'<div class="tiles">{cells}</div>'
+
+
+def _text(value: float, form: str, unit: str = "") -> str:
+    return f"{value:{form}}{unit}" if np.isfinite(value) else "–"
+
+
+def _charts(quality: Any) -> str:
+    start = quality.times[0]
+    times = quality.times - start
+    before, after = quality.shake_source, quality.shake_result
+    both = (("before", before), ("after", after))
+    charts = [
+        Chart(
+            title,
+            "time (s)",
+            "image shift (px of 640)",
+            [Line(name, s.times - s.times[0], s.path[:, 0, axis], name) for name, s in both],
+        )
+        for axis, title in ((0, "Path, sideways"), (1, "Path, up and down"))
+    ]
+    spectra = [
+        Line(name, *shake_spectrum(s.path[:, 0, 0], s.path[:, 0, 1], s.times), name)
+        for name, s in both
+    ]
+    if len(spectra[0].x) and len(spectra[1].x):
+        low, high = float(spectra[0].x[0]), float(spectra[0].x[-1])
+        charts.append(
+            Chart(
+                "Spectrum of the path: the band above 1 Hz counts as shake",
+                "frequency (Hz)",
+                "amplitude (px of 640)",
+                spectra,
+                log=True,
+                floor=float(np.max(spectra[0].y)) / 1e4,
+                vertical=[(1.0, "1 Hz")] if low < 1 < high else [],
+                shaded=[(max(low, 1.0), high)] if high > 1 else [],
+            )
+        )
+    series = [
+        Chart(
+            "Shake above 1 Hz at the centre",
+            "time (s)",
+            "px of 640",
+            [
+                Line(name, s.times - s.times[0], centre_length(s.shake_path), name)
+                for name, s in both
+            ],
+            floor=0.0,
+        ),
+        Chart(
+            "Wobble: what no homography explains",
+            "time (s)",
+            "px of 640",
+            [
+                Line("before", times[1:], quality.wobble_source, "before"),
+                Line("after", times[1:], quality.wobble_result, "after"),
+            ],
+            floor=0.0,
+        ),
+        Chart(
+            "Cropping (strict): part of width and height seen",
+            "time (s)",
+            "1 is all",
+            [Line("cropping", times, quality.strict.cropping)],
+            ceiling=1.0,
+        ),
+        Chart(
+            "Distortion (strict): least over largest stretch",
+            "time (s)",
+            "1 is none",
+            [Line("distortion", times, quality.strict.distortion)],
+            ceiling=1.0,
+        ),
+    ]
+    charts += [c for c in series if any(np.isfinite(line.y).any() for line in c.lines)]
+    return (
+        "<section><h2>Curves</h2>"
+        f'<div class="legend">{legend()}</div><div class="charts">{figures(charts)}</div></section>'
+    )
+
+
+def worst_places(quality: Any) -> list[tuple[int, str]]:
+    """The frames most worth a look: (index, why)."""
+    strict = quality.strict
+    found: list[tuple[int, str]] = []
+    for index, what, values, form in (
+        (strict.worst_jolt, "largest jolt of the result", None, ""),
+        (strict.worst_cropping, "cropped most", strict.cropping, ".3f"),
+        (strict.worst_distortion, "distorted most", strict.distortion, ".3f"),
+    ):
+        if index is not None:
+            found.append((index, what if values is None else f"{what} ({values[index]:{form}})"))
+    if np.isfinite(quality.wobble_result).any():
+        index = int(np.nanargmax(quality.wobble_result))
+        found.append((index + 1, f"largest wobble ({quality.wobble_result[index]:.2f} px)"))
+    if quality.border_pixels:
+        index = int(np.argmax(quality.border))
+        found.append((index, f"most black border ({quality.border[index]} pixels)"))
+    return found
+
+
+def _worst_table(quality: Any) -> str:
+    rows = ""
+    for index, why in worst_places(quality):
+        if index < quality.frames:
+            seconds = quality.times[index] - quality.times[0]
+            link = (
+                f'<button type="button" class="link" data-seek="{seconds:.4f}">'
+                f"{seconds:.2f} s</button>"
+            )
+            rows += (
+                f'<tr><td class="number">{index}</td><td class="number">{link}</td>'
+                f"<td>{html.escape(why)}</td></tr>"
+            )
+    return (
+        "<section><h2>Frames worth a look</h2><table><thead><tr>"
+        '<th class="number">frame</th><th class="number">time</th><th>why</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></section>"
+    )
