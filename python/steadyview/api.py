@@ -19,13 +19,13 @@ from .options import StabilizeOptions
 from .path.shake import shake_removed_db
 from .path.similarity import CameraPath
 from .render.steady import steady_frames, views_of, write_frames
-from .stream import Reconsider, Stream
+from .stream import Reconsider, Stream, open_writer
 from .video.encoders import choose_encoder
 from .video.images import image_pattern
 from .video.info import Frame, VideoInfo
 from .video.pipeline import Prefetch, pick
 from .video.reader import FrameReader, open_video
-from .video.writer import VideoWriter, check_output
+from .video.writer import check_output
 
 __all__ = ["Progress", "StabilizationResult", "stabilize"]
 
@@ -297,16 +297,7 @@ class StabilizationResult:
         with (
             _threads(options.threads),
             self._open() as reader,
-            VideoWriter(
-                output,
-                reader.info,
-                template=self.source,
-                codec=options.codec,
-                crf=options.crf,
-                encoder_preset=options.encoder_preset,
-                threads=options.threads,
-                overwrite=overwrite,
-            ) as writer,
+            open_writer(output, reader.info, self.source, options, overwrite) as writer,
             Prefetch(reader) as decoded,
             Prefetch(self._steady(decoded, reader, allocate=writer.frame)) as steady,
         ):

@@ -22,12 +22,28 @@ from .video.pipeline import Prefetch
 from .video.reader import FrameReader, open_video
 from .video.writer import VideoWriter
 
-__all__ = ["Reconsider", "Stream"]
+__all__ = ["Reconsider", "Stream", "open_writer"]
 
 #: Frames that wait for their path are kept up to so many bytes; beyond, the video is decoded twice.
 WAITING_BYTES = 192 << 20
 
 Row = tuple[float, np.ndarray, np.ndarray | None]  # time, source_from_output, displacement
+
+
+def open_writer(
+    output: str | Path, info: VideoInfo, source: Any, options: StabilizeOptions, overwrite: bool
+) -> VideoWriter:
+    """The writer of a run; what else is in the source is copied along."""
+    return VideoWriter(
+        output,
+        info,
+        template=source,
+        codec=options.codec,
+        crf=options.crf,
+        encoder_preset=options.encoder_preset,
+        threads=options.threads,
+        overwrite=overwrite,
+    )
 
 
 class Reconsider(Exception):
@@ -101,16 +117,7 @@ class Stream:
         with ExitStack() as stack:
             reader = stack.enter_context(self._open())
             writer = stack.enter_context(
-                VideoWriter(
-                    output,
-                    reader.info,
-                    template=self._source,
-                    codec=options.codec,
-                    crf=options.crf,
-                    encoder_preset=options.encoder_preset,
-                    threads=options.threads,
-                    overwrite=overwrite,
-                )
+                open_writer(output, reader.info, self._source, options, overwrite)
             )
             decoded = stack.enter_context(Prefetch(reader))
             rows = stack.enter_context(Prefetch(self._rows(decoded)))

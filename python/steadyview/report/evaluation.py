@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import OutputError
-from ..files import atomic_text
 from .charts import centre_length, figures, legend
 from .html import measures
-from .page import page, versions
+from .page import page, versions, write_page
 from .player import LONGEST, player
 from .series import shake_spectrum
 from .svg import Chart, Line
@@ -41,11 +39,7 @@ def write_evaluation(
     Raises:
         OutputError: the file exists or cannot be written; nothing is left behind.
     """
-    target = Path(output)
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target}: exists already; allow overwriting or choose another name")
-    atomic_text(target, evaluation_html(source, results, qualities))
-    return target
+    return write_page(evaluation_html(source, results, qualities), output, overwrite=overwrite)
 
 
 def evaluation_html(source: Any, results: Sequence[Any], qualities: Sequence[Any]) -> str:

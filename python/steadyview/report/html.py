@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import OutputError
-from ..files import atomic_text
 from .charts import LOW_CONFIDENCE, centre_length, path_charts, quality_charts
-from .page import page, versions
+from .page import page, versions, write_page
 from .pictures import crop_window, data_url, draw_crop_window, frames_at, shrink
 from .series import PathSeries, path_series
 
@@ -34,11 +32,7 @@ def write_report(
     Raises:
         OutputError: the file exists or cannot be written; nothing is left behind.
     """
-    target = Path(output)
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target}: exists already; allow overwriting or choose another name")
-    atomic_text(target, report_html(result, quality))
-    return target
+    return write_page(report_html(result, quality), output, overwrite=overwrite)
 
 
 def report_html(result: Any, quality: Any = None) -> str:

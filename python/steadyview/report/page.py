@@ -4,14 +4,17 @@ import contextlib
 import html
 import importlib.metadata
 import json
+import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..errors import OutputError
+from ..files import atomic_text
 
-__all__ = ["page", "versions"]
+__all__ = ["page", "versions", "write_page"]
 
 
 def page(
@@ -52,6 +55,19 @@ def page(
 </main></body>
 </html>
 """
+
+
+def write_page(text: str, output: str | os.PathLike, *, overwrite: bool) -> Path:
+    """Writes a page, whole or not at all.
+
+    Raises:
+        OutputError: the file exists or cannot be written; nothing is left behind.
+    """
+    target = Path(output)
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target}: exists already; allow overwriting or choose another name")
+    atomic_text(target, text)
+    return target
 
 
 def versions() -> dict[str, str]:
