@@ -27,8 +27,8 @@ PYTHON_LAYERS = {
     "render": 4, "path": 4,
     "options": 5, "methods": 5,
     "stream": 6, "api": 6, "doctor": 6,
-    "benchmark": 7, "jobs": 7,
-    "cli_common": 8, "cli_measure": 8, "cli": 8, "__main__": 9,
+    "benchmark": 7, "evaluation": 8, "jobs": 8,
+    "cli_common": 9, "cli_measure": 9, "cli": 9, "__main__": 10,
 }  # fmt: skip
 
 

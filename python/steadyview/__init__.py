@@ -8,12 +8,14 @@ __version__ = "0.1.0"
 # Public name -> module that defines it. Loaded on first use: `import steadyview` costs nothing.
 _PUBLIC = {
     "CameraPath": "steadyview.path.similarity",
+    "Evaluation": "steadyview.evaluation",
     "GlobalMotion": "steadyview.motion.global_motion",
     "StabilizationResult": "steadyview.api",
     "StabilizeOptions": "steadyview.options",
     "build_info": "steadyview.doctor",
     "compare_side_by_side": "steadyview.render.compare",
     "compare_videos": "steadyview.metrics",
+    "evaluate": "steadyview.evaluation",
     "stabilize": "steadyview.api",
 }
 

@@ -80,50 +80,36 @@ def evaluate(
 ) -> None:
     """Measure how good stabilised videos are, whoever made them."""
     with exit_codes():
-        from .benchmark.tables import records_csv, summarise
+        from .evaluation import evaluate as measure
         from .files import atomic_text
         from .jobs import Console, quality_lines
-        from .metrics import compare_videos
-        from .metrics.truth import compare_with_truth
 
         for path in (csv, latex, page):
             if path is not None and path.exists() and not overwrite:
                 raise OutputError(f"output: {path} exists; --overwrite replaces it")
-        records: list[dict[str, Any]] = []
-        qualities = []
-        for result in results:
-            with Console(quiet=as_json).bar(Path(result).name) as progress:
-                quality = compare_videos(
-                    source,
-                    result,
-                    lambda done, total: progress("measure", done, total),
-                    standard=standard,
-                    geometry=geometry,
-                    temporal=temporal,
-                )
-            qualities.append(quality)
-            record = quality.to_dict()
-            if truth is not None:
-                record |= compare_with_truth(truth, result)
-            records.append(record)
-        rows = [
-            {"category": Path(source).stem, "tool": Path(name).stem, "status": "ok", **record}
-            for name, record in zip(results, records, strict=True)
-        ]
+        with Console(quiet=as_json).bar(Path(source).name) as progress:
+            found = measure(
+                source,
+                results,
+                standard=standard,
+                geometry=geometry,
+                temporal=temporal,
+                truth=truth,
+                progress=lambda _, done, total: progress("measure", done, total),
+            )
         if csv is not None:
-            atomic_text(csv, records_csv(rows))
+            atomic_text(csv, found.csv())
         if latex is not None:
-            atomic_text(latex, summarise(rows).latex())
+            atomic_text(latex, found.table().latex())
         if page is not None:
-            from .report.evaluation import write_evaluation
-
-            write_evaluation(source, results, qualities, page, overwrite=overwrite)
+            found.save_html(page, overwrite=overwrite)
+        records = found.records
         if as_json:
             print_json(records if len(records) > 1 else records[0])
         elif len(records) == 1:
             print("\n".join(quality_lines(records[0])))
         else:
-            print(summarise(rows).text())
+            print(found.table().text())
 
 
 def benchmark(

@@ -1,7 +1,6 @@
 """The page of `steadyview evaluate`: a video and what stabilisers made of it, whoever did."""
 
 import html
-import os
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,39 +10,22 @@ import numpy as np
 
 from .charts import centre_length, figures, legend
 from .html import measures
-from .page import page, versions, write_page
+from .page import page, versions
 from .player import LONGEST, player
 from .series import shake_spectrum
 from .svg import Chart, Line
 
-__all__ = ["evaluation_html", "worst_places", "write_evaluation"]
+__all__ = ["evaluation_html", "worst_places"]
 
 
-def write_evaluation(
-    source: Any,
-    results: Sequence[Any],
-    qualities: Sequence[Any],
-    output: str | os.PathLike,
-    *,
-    overwrite: bool = False,
-) -> Path:
-    """Writes the page.
+def evaluation_html(source: Any, results: Sequence[Any], qualities: Sequence[Any]) -> str:
+    """The whole page as text.
 
     Args:
         source: the shaky video; a file, or frames from memory.
         results: the steady ones.
         qualities: the `QualityReport` of each.
-        output: the HTML file to write.
-        overwrite: replace an existing file.
-
-    Raises:
-        OutputError: the file exists or cannot be written; nothing is left behind.
     """
-    return write_page(evaluation_html(source, results, qualities), output, overwrite=overwrite)
-
-
-def evaluation_html(source: Any, results: Sequence[Any], qualities: Sequence[Any]) -> str:
-    """The whole page as text; see `write_evaluation`."""
     name = _name(qualities[0].source)
     pairs = [
         _pair(source, result, quality, alone=len(results) == 1)

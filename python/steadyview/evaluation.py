@@ -1,0 +1,118 @@
+"""How good stabilised videos are, whoever made them: one source, any number of results."""
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .benchmark.tables import Table, records_csv, summarise
+from .metrics import QualityReport, compare_videos
+from .metrics.truth import compare_with_truth
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured; shows itself in a notebook.
+
+    Attributes:
+        source, results: the videos.
+        qualities: the measures of each result, with their series frame by frame.
+        records: the same in plain numbers, the truth's included, by the names of docs/metrics.md.
+    """
+
+    source: Any = field(repr=False)
+    results: Sequence[Any] = field(repr=False)
+    qualities: Sequence[QualityReport] = field(repr=False)
+    records: Sequence[dict[str, Any]]
+
+    def table(self) -> Table:
+        """The main measures, a row a result: `.text()`, `.latex()`, `.html()`."""
+        return summarise(self._rows())
+
+    def csv(self) -> str:
+        """All measures, a line a result."""
+        return records_csv(self._rows())
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "category": Path(record["source"]).stem,
+                "tool": Path(record["result"]).stem,
+                "status": "ok",
+                **record,
+            }
+            for record in self.records
+        ]
+
+    def to_html(self) -> str:
+        """One page: players with a divider, curves that move them, worst frames."""
+        from .report.evaluation import evaluation_html
+
+        return evaluation_html(self.source, self.results, self.qualities)
+
+    def save_html(self, output: str | Path, *, overwrite: bool = False) -> Path:
+        """Writes the page.
+
+        Raises:
+            OutputError: the file exists or cannot be written; nothing is left behind.
+        """
+        from .report.page import write_page
+
+        return write_page(self.to_html(), output, overwrite=overwrite)
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own; where pages may not run, the tables below it remain."""
+        from .report.html import measures
+
+        frame = (
+            f'<iframe srcdoc="{html.escape(self.to_html())}" style="width: 100%; height: 900px; '
+            'border: 0" title="evaluation"></iframe>'
+        )
+        return frame + "".join(measures(quality) for quality in self.qualities)
+
+
+def evaluate(
+    source: Any,
+    results: Any,
+    *,
+    standard: bool = False,
+    geometry: bool = False,
+    temporal: bool = False,
+    truth: Any = None,
+    progress: Callable[[str, int, int | None], None] | None = None,
+) -> Evaluation:
+    """Measures what stabilisers made of a video.
+
+    Args:
+        source: the shaky video: a file, or frames from memory that can be read again.
+        results: one steady video, or a list of files.
+        standard: also cropping, distortion and stability as published.
+        geometry: also epipolar consistency.
+        temporal: also the flow-warp error.
+        truth: the true steady video, where there is one: path error, PSNR and SSIM.
+        progress: called with the result's name, the frames done and how many there are (or None).
+
+    Raises:
+        InputError: a file is missing, holds no video, or no frames pair up.
+    """
+    videos = list(results) if isinstance(results, list | tuple) else [results]
+    qualities: list[QualityReport] = []
+    records: list[dict[str, Any]] = []
+    for video in videos:
+
+        def tell(done: int, total: int | None, name: str = str(video)) -> None:
+            if progress:
+                progress(name, done, total)
+
+        quality = compare_videos(
+            source, video, tell, standard=standard, geometry=geometry, temporal=temporal
+        )
+        record = quality.to_dict()
+        if truth is not None:
+            record |= compare_with_truth(truth, video)
+        qualities.append(quality)
+        records.append(record)
+    return Evaluation(source, videos, qualities, records)
