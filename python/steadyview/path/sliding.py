@@ -15,6 +15,8 @@ __all__ = ["MotionSource", "SlidingPath"]
 #: Seconds that are looked ahead for a time constant of one second, and settled in one go.
 AHEAD = 3.0
 STEP = 0.5
+#: Part of that for the very first step, so that the first frame is out early.
+FIRST = 2 / 3
 #: Seconds on either side of the settled frames that residual smoothing sees.
 CONTEXT = 2.0
 #: Frames that are looked ahead at least, and in a window at most, whatever the times say.
@@ -75,7 +77,8 @@ class SlidingPath:
         step = min(max(step, 1), self.most // 4)
         if step >= len(clock):
             return None
-        end = max(int(np.searchsorted(clock, clock[step] + self.ahead - 1e-6)), step + LEAST)
+        ahead = self.ahead if self.settled else FIRST * self.ahead
+        end = max(int(np.searchsorted(clock, clock[step] + ahead - 1e-6)), step + LEAST)
         if end >= len(clock) < self.most:
             return None
         return self.settled + step, self.settled + min(end, self.most)
