@@ -117,6 +117,9 @@ def test_dark_sources_excuse_dark_edges():
     source = look(texture())
     source[:, :60] = 18
     assert border_pixels(source, source, IDENTITY) == 0
+    black = np.full_like(source, 16)
+    assert border_pixels(black, black, None) == 0  # a fade from black
+    assert border_pixels(source, black, None) == black.size
     moved = np.array([[1.0, 0, 20], [0, 1, 0]])
     result = cv2.warpAffine(source, moved, (320, 240), borderValue=16)
     # Twenty columns from outside are black next to dark ones that the source really shows; those

@@ -25,10 +25,12 @@ def border_pixels(source: Array, result: Array, result_from_source: Array | None
     Args:
         source, result: `(H, W)` uint8 luma, limited range.
         result_from_source: `(2, 3)` similarity on pixel indices; None when unknown: then the source
-            excuses no pixel.
+            excuses all pixels when it is dark throughout, as in a fade, and none otherwise.
     """
     edges = (result[0], result[-1], result[:, 0], result[:, -1])
     if all((edge > BLACK).all() for edge in edges):
+        return 0
+    if result_from_source is None and (source <= DARK).all():
         return 0
     _, labels = cv2.connectedComponents((result <= BLACK).astype(np.uint8))
     rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
