@@ -130,7 +130,7 @@ def test_a_source_that_changes_while_it_is_read(
 
     def other(source, **given):  # type: ignore[no-untyped-def]
         opened.append(source)
-        return open_video(source if len(opened) == 1 else shorter, **given)
+        return open_video(shorter if len(opened) == 3 else source, **given)  # the second decoder
 
     monkeypatch.setattr(stream, "open_video", other)
     with pytest.raises(InputError, match="changed"):

@@ -19,12 +19,12 @@ from .options import StabilizeOptions
 from .path.shake import shake_removed_db
 from .path.similarity import CameraPath
 from .render.steady import steady_frames, views_of, write_frames
-from .stream import Reconsider, Stream, open_writer
+from .stream import Reconsider, Stream, open_source, open_writer
 from .video.encoders import choose_encoder
 from .video.images import image_pattern
 from .video.info import Frame, VideoInfo
 from .video.pipeline import Prefetch, pick
-from .video.reader import FrameReader, open_video
+from .video.reader import FrameReader
 from .video.writer import check_output
 
 __all__ = ["Progress", "StabilizationResult", "stabilize"]
@@ -77,7 +77,7 @@ def stabilize(
         raise OutputError(f"motion: the folder {Path(motion).parent} does not exist; make it first")
 
     started = time.perf_counter()
-    with open_video(source, frame_rate=options.frame_rate) as reader:
+    with open_source(source, options) as reader:
         info = reader.info
     if output is not None:
         check_encoder(output, info, options)
@@ -187,11 +187,7 @@ def analyse(
     options = options or StabilizeOptions()
     busy = 0.0
     with (
-        open_video(
-            source,
-            frame_rate=options.frame_rate,
-            thread_count=options.threads,
-        ) as reader,
+        open_source(source, options) as reader,
         Prefetch(reader) as frames,
     ):
         info = reader.info
@@ -267,14 +263,10 @@ class StabilizationResult:
         Args:
             indices: only these frames, in the order of the video; None: all.
         """
-        with self._open() as reader:
+        with open_source(self.source, self.options) as reader:
             chosen = reader if indices is None else pick(reader, indices)
             for frame in self._steady(chosen, reader):
                 yield reader.to_rgb(frame)
-
-    def _open(self) -> FrameReader:
-        options = self.options
-        return open_video(self.source, frame_rate=options.frame_rate, thread_count=options.threads)
 
     def _steady(self, frames: Iterable[Frame], reader: FrameReader, **more: Any) -> Iterator[Frame]:
         views = views_of(frames, self.path, reader.info.source)
@@ -296,7 +288,7 @@ class StabilizationResult:
         begun = time.perf_counter()
         with (
             _threads(options.threads),
-            self._open() as reader,
+            open_source(self.source, options) as reader,
             open_writer(output, reader.info, self.source, options, overwrite) as writer,
             Prefetch(reader) as decoded,
             Prefetch(self._steady(decoded, reader, allocate=writer.frame)) as steady,

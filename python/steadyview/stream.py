@@ -22,12 +22,17 @@ from .video.pipeline import Prefetch
 from .video.reader import FrameReader, open_video
 from .video.writer import VideoWriter
 
-__all__ = ["Reconsider", "Stream", "open_writer"]
+__all__ = ["Reconsider", "Stream", "open_source", "open_writer"]
 
 #: Frames that wait for their path are kept up to so many bytes; beyond, the video is decoded twice.
 WAITING_BYTES = 192 << 20
 
 Row = tuple[float, np.ndarray, np.ndarray | None]  # time, source_from_output, displacement
+
+
+def open_source(source: Any, options: StabilizeOptions) -> FrameReader:
+    """The reader of a run."""
+    return open_video(source, frame_rate=options.frame_rate, thread_count=options.threads)
 
 
 def open_writer(
@@ -115,7 +120,7 @@ class Stream:
         """
         options = self._options
         with ExitStack() as stack:
-            reader = stack.enter_context(self._open())
+            reader = stack.enter_context(open_source(self._source, options))
             writer = stack.enter_context(
                 open_writer(output, reader.info, self._source, options, overwrite)
             )
@@ -123,7 +128,8 @@ class Stream:
             rows = stack.enter_context(Prefetch(self._rows(decoded)))
             again = None
             if not self._keeps:
-                again = stack.enter_context(Prefetch(stack.enter_context(self._open())))
+                second = stack.enter_context(open_source(self._source, options))
+                again = stack.enter_context(Prefetch(second))
             frames = steady_frames(
                 self._views(rows, again),
                 self.info,
@@ -145,10 +151,6 @@ class Stream:
         self.timings["encode"] = encoding + time.perf_counter() - closing
         self.warnings += [*reader.warnings, *writer.notes]
         return motion, path, note
-
-    def _open(self) -> FrameReader:
-        options = self._options
-        return open_video(self._source, frame_rate=options.frame_rate, thread_count=options.threads)
 
     def _rows(self, frames: Iterable[Frame]) -> Iterator[Row]:
         """The rows of the path: as soon as they are settled, and one a frame that is measured.

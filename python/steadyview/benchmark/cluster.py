@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import InputError, OptionError
-from .runner import Cell, run_cell
+from .runner import Cell, begun_record, run_cell
 
 __all__ = ["RayRunner"]
 
@@ -57,15 +57,8 @@ class RayRunner:
                 try:
                     yield ray.get(reference)
                 except ray.exceptions.RayError as error:
-                    yield {
-                        "file": cell.record.name,
-                        "fingerprint": cell.fingerprint,
-                        "category": cell.clip.category,
-                        "clip": cell.clip.name,
-                        "tool": cell.tool.name,
-                        "status": "failed",
-                        "error": f"lost on the cluster {RETRIES + 1} times: {type(error).__name__}",
-                    }
+                    lost = f"lost on the cluster {RETRIES + 1} times: {type(error).__name__}"
+                    yield begun_record(cell) | {"status": "failed", "error": lost}
 
     def close(self) -> None:
         """Leaves the cluster; ends one that was started here."""

@@ -21,7 +21,7 @@ from .datasets import Clip
 from .machine import machine_facts, measure
 from .tools import Tool
 
-__all__ = ["Cell", "run_benchmark", "run_cell"]
+__all__ = ["Cell", "begun_record", "run_benchmark", "run_cell"]
 
 #: A tool that takes longer for one clip is stopped, and its row tells so.
 TIMEOUT = 3600.0
@@ -125,18 +125,23 @@ def one_by_one(cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
         yield run_cell(cell)
 
 
-def run_cell(cell: Cell) -> dict[str, Any]:
-    """Stabilises one clip by one tool and measures it; what goes wrong is in the record."""
-    clip, tool = cell.clip, cell.tool
-    record: dict[str, Any] = {
+def begun_record(cell: Cell) -> dict[str, Any]:
+    """What every record of a cell begins with, whatever comes of it."""
+    return {
         "file": cell.record.name,
         "fingerprint": cell.fingerprint,
-        "category": clip.category,
-        "clip": clip.name,
-        "tool": tool.name,
+        "category": cell.clip.category,
+        "clip": cell.clip.name,
+        "tool": cell.tool.name,
         "date": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
         "host": os.uname().nodename,
     }
+
+
+def run_cell(cell: Cell) -> dict[str, Any]:
+    """Stabilises one clip by one tool and measures it; what goes wrong is in the record."""
+    clip, tool = cell.clip, cell.tool
+    record = begun_record(cell)
     with tempfile.TemporaryDirectory(prefix="steadyview_benchmark_") as scratch:
         result = Path(scratch) / "result.mp4"
         try:
