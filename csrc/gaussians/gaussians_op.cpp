@@ -1,28 +1,16 @@
 #include "gaussians/gaussians_op.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 
 #include "common/check.h"
-#include "common/parallel.h"
+#include "gaussians/dispatch_op.h"
 #include "gaussians/gaussians.h"
 
 namespace steadyview {
 namespace {
 
 using gaussians::CameraModel;
-
-// Calls compute<float>() or compute<double>(), with torch's number of threads.
-template <typename Compute>
-void dispatch(const char* op, const at::Tensor& tensor, Compute compute) {
-  if (!tensor.device().is_cpu()) {
-    check::fail(op, "tensors must be on the cpu (there are no CUDA kernels yet), got ",
-                tensor.device());
-  }
-  set_num_threads(at::get_num_threads());
-  tensor.scalar_type() == at::kFloat ? compute.template operator()<float>()
-                                     : compute.template operator()<double>();
-}
+using gaussians::dispatch;
 
 void check_size(const char* op, int64_t width, int64_t height) {
   constexpr int64_t most = 1 << 20;

@@ -1,24 +1,14 @@
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 
 #include "common/check.h"
-#include "common/parallel.h"
+#include "gaussians/dispatch_op.h"
 #include "gaussians/gaussians.h"
 #include "gaussians/gaussians_op.h"
 
 namespace steadyview {
 namespace {
 
-template <typename Compute>
-void dispatch(const char* op, const at::Tensor& tensor, Compute compute) {
-  if (!tensor.device().is_cpu()) {
-    check::fail(op, "tensors must be on the cpu (there are no CUDA kernels yet), got ",
-                tensor.device());
-  }
-  set_num_threads(at::get_num_threads());
-  tensor.scalar_type() == at::kFloat ? compute.template operator()<float>()
-                                     : compute.template operator()<double>();
-}
+using gaussians::dispatch;
 
 void check_argument(const char* op, const char* name, const at::Tensor& tensor,
                     const at::Tensor& like, std::initializer_list<int64_t> sizes) {
