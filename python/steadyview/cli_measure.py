@@ -11,6 +11,12 @@ from .errors import OptionError, OutputError
 
 __all__ = ["benchmark", "compare", "evaluate"]
 
+_WEIGHTS = typer.Option(
+    metavar="NAME=FILE",
+    help="Weights you have for a learned score: lpips, clip, aesthetic, dover, fvd; again for a "
+    "second file. None are shipped (docs/metrics.md).",
+)
+
 
 def compare(
     before: Annotated[str, typer.Argument(metavar="A", help="The video on the left.")],
@@ -65,6 +71,7 @@ def evaluate(
         str | None,
         typer.Option(metavar="VIDEO", help="The true steady video: path error, PSNR, SSIM."),
     ] = None,
+    weights: Annotated[list[str] | None, _WEIGHTS] = None,
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all measures, a line a video.")
     ] = None,
@@ -83,6 +90,7 @@ def evaluate(
         from .evaluation import evaluate as measure
         from .files import atomic_text
         from .jobs import Console, quality_lines
+        from .metrics.learned import weights_of
 
         for path in (csv, latex, page):
             if path is not None and path.exists() and not overwrite:
@@ -95,6 +103,7 @@ def evaluate(
                 geometry=geometry,
                 temporal=temporal,
                 truth=truth,
+                weights=weights_of(weights or []),
                 progress=lambda _, done, total: progress("measure", done, total),
             )
         if csv is not None:
@@ -134,6 +143,7 @@ def benchmark(
     ] = "auto",
     only: Annotated[str, typer.Option(help="Only clips whose category/name holds this.")] = "",
     crop_limit: Annotated[float, typer.Option(help="Of steadyview's methods.")] = 0.8,
+    weights: Annotated[list[str] | None, _WEIGHTS] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the steady videos.")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Run again what failed.")] = False,
     ray: Annotated[
@@ -151,11 +161,14 @@ def benchmark(
 
         from .benchmark import find_clips, run_benchmark, tools_of, write_tables
         from .benchmark.cluster import RayRunner
+        from .metrics.learned import load_learned, weights_of
 
         names = [name.strip() for name in methods.split(",") if name.strip()]
         tools = tools_of([*names, *(command or [])], crop_limit)
         if not tools:
             raise OptionError("methods: none is given")
+        files = weights_of(weights or [])
+        load_learned(files)  # what is wrong with them is told before anything runs
         clips = find_clips(dataset, output / "synthetic", layout=layout, only=only)
 
         def tell(record: dict[str, Any], done: int, total: int) -> None:
@@ -172,6 +185,7 @@ def benchmark(
                 output,
                 keep_videos=keep,
                 retry_failed=retry,
+                weights=files,
                 run_all=run_all,
                 progress=tell,
             )

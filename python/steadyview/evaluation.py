@@ -1,13 +1,13 @@
 """How good stabilised videos are, whoever made them: one source, any number of results."""
 
 import html
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .benchmark.tables import Table, records_csv, summarise
-from .metrics import QualityReport, compare_videos
+from .metrics import QualityReport, compare_videos, load_learned, measure_learned
 from .metrics.truth import compare_with_truth
 
 __all__ = ["Evaluation", "evaluate"]
@@ -82,6 +82,7 @@ def evaluate(
     geometry: bool = False,
     temporal: bool = False,
     truth: Any = None,
+    weights: Mapping[str, Any] | None = None,
     progress: Callable[[str, int, int | None], None] | None = None,
 ) -> Evaluation:
     """Measures what stabilisers made of a video.
@@ -93,11 +94,15 @@ def evaluate(
         geometry: also epipolar consistency.
         temporal: also the flow-warp error.
         truth: the true steady video, where there is one: path error, PSNR and SSIM.
+        weights: files of networks by score (lpips, clip, aesthetic, dover, fvd), one or several
+            each; see docs/metrics.md. Scores without weights are not measured.
         progress: called with the result's name, the frames done and how many there are (or None).
 
     Raises:
-        InputError: a file is missing, holds no video, or no frames pair up.
+        InputError: a file is missing, holds no video, or no frames pair up; or weights do not fit.
+        OptionError: weights for a score that is none of these, or torch is missing for them.
     """
+    models = load_learned(weights) if weights else None
     videos = list(results) if isinstance(results, list | tuple) else [results]
     qualities: list[QualityReport] = []
     records: list[dict[str, Any]] = []
@@ -110,6 +115,8 @@ def evaluate(
         quality = compare_videos(
             source, video, tell, standard=standard, geometry=geometry, temporal=temporal
         )
+        if models is not None:
+            quality = replace(quality, learned=measure_learned(source, video, models, truth))
         record = quality.to_dict()
         if truth is not None:
             record |= compare_with_truth(truth, video)

@@ -365,6 +365,12 @@ def quality_lines(quality: dict[str, Any]) -> list[str]:
         row("black border pixels", "", number("border_pixels", "d")),
         row("stability (strict)", "", number("strict_stability", ".3f")),
     ]
+    for label, key, form in (  # of single videos, so that there is a before
+        ("aesthetic rating", "aesthetic", ".2f"),
+        ("DOVER", "dover_overall", ".3f"),
+    ):
+        if key in quality:
+            lines.append(row(label, number(f"source_{key}", form), number(key, form)))
     more = (  # measured on request
         ("cropping (standard)", "standard_cropping_mean", ".3f"),
         ("distortion (standard)", "standard_distortion", ".3f"),
@@ -376,8 +382,12 @@ def quality_lines(quality: dict[str, Any]) -> list[str]:
         ),
         ("flow-warp error", "warp_error", ".4f"),
         ("path error (px)", "truth_path_error_px", ".3f"),
-        ("PSNR to the truth (dB)", "truth_psnr_db", ".1f"),
-        ("SSIM to the truth", "truth_ssim", ".3f"),
+        ("PSNR to the truth (dB)", "truth_aligned_psnr_db", ".1f"),
+        ("SSIM to the truth", "truth_aligned_ssim", ".3f"),
+        ("LPIPS to the source", "lpips", ".4f"),
+        ("LPIPS to the truth", "truth_lpips", ".4f"),
+        ("CLIP similarity", "clip_similarity", ".4f"),
+        ("FVD", "fvd", ".1f"),
     )
     return lines + [
         row(label, "", number(key, form)) for label, key, form in more if key in quality

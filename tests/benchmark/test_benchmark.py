@@ -200,8 +200,8 @@ def test_synthetic_clips_are_measured_against_their_truth(tmp_path: Path) -> Non
     shaken, true = records
     assert true["truth_path_error_px"] < 0.1 < 1 < shaken["truth_path_error_px"]
     # Rolling shutter is what a homography a frame leaves.
-    assert true["truth_psnr_db"] > max(38, shaken["truth_psnr_db"])
-    assert np.isclose(true["truth_ssim"], 1, atol=0.03)
+    assert true["truth_aligned_psnr_db"] > max(38, shaken["truth_aligned_psnr_db"])
+    assert np.isclose(true["truth_aligned_ssim"], 1, atol=0.03)
 
 
 def copying_mkv() -> Tool:

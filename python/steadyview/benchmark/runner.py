@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 from .. import __version__
 from ..errors import InputError, OutputError
 from ..files import atomic_text
-from ..metrics import compare_videos, standard_scores
+from ..metrics import compare_videos, load_learned, measure_learned, standard_scores
+from ..metrics.learned import LearnedModels
 from ..metrics.truth import compare_with_truth
 from .datasets import Clip
 from .machine import machine_facts, measure
@@ -26,7 +28,7 @@ __all__ = ["Cell", "begun_record", "run_benchmark", "run_cell"]
 #: A tool that takes longer for one clip is stopped, and its row tells so.
 TIMEOUT = 3600.0
 #: Raised when what a record holds, or how it is measured, changes: older records are made again.
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class Cell:
     Attributes:
         record: the JSON file that holds what came out.
         video: where the steady video is kept; None: it is measured and dropped.
+        weights: files of networks by score, for `load_learned`.
     """
 
     clip: Clip
     tool: Tool
     record: Path
     video: Path | None
+    weights: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -49,7 +53,7 @@ class Cell:
         stat = self.clip.source.stat()
         facts = (
             RECORD_VERSION, __version__, self.tool.template, str(self.clip.source), stat.st_size,
-            stat.st_mtime_ns,
+            stat.st_mtime_ns, *self.weights,
         )  # fmt: skip
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
@@ -61,6 +65,7 @@ def run_benchmark(
     *,
     keep_videos: bool = False,
     retry_failed: bool = False,
+    weights: Mapping[str, Sequence[str]] | None = None,
     run_all: Callable[[Sequence[Cell]], Iterable[dict[str, Any]]] | None = None,
     progress: Callable[[dict[str, Any], int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -71,6 +76,7 @@ def run_benchmark(
         folder: gets `records/*.json`, `manifest.json` and, with `keep_videos`, `videos/`.
         keep_videos: keep the steady videos, not only their figures.
         retry_failed: run again what failed before.
+        weights: files of networks by score, whose scores are wanted too; see docs/metrics.md.
         run_all: runs cells and gives their records in any order, such as `cluster.RayRunner`; one
             after the other here when None.
         progress: called with each new record, how many are done, and how many there are.
@@ -88,12 +94,14 @@ def run_benchmark(
             (folder / "videos").mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"output: cannot make the folder {folder}: {error}") from error
+    files = tuple(sorted((name, tuple(given)) for name, given in (weights or {}).items()))
     cells = [
         Cell(
             clip,
             tool,
             folder / "records" / f"{_plain(clip)}__{tool.name}.json",
             folder / "videos" / f"{_plain(clip)}__{tool.name}.mp4" if keep_videos else None,
+            files,
         )
         for clip in clips
         for tool in tools
@@ -149,7 +157,11 @@ def run_cell(cell: Cell) -> dict[str, Any]:
             if not result.exists():
                 raise RuntimeError(f"{tool.name} wrote no video")
             quality = compare_videos(clip.source, result).to_dict() | _standard(clip.source, result)
-            truth = compare_with_truth(clip.steady, result) if clip.aligned and clip.steady else {}
+            steady = clip.steady if clip.aligned else None
+            truth = compare_with_truth(steady, result) if steady else {}
+            if cell.weights:
+                models = _networks(cell.weights)
+                quality |= measure_learned(clip.source, result, models, steady).to_dict()
             if cell.video is not None:
                 _move(result, cell.video)
         except Exception as error:
@@ -164,6 +176,12 @@ def run_cell(cell: Cell) -> dict[str, Any]:
         **{name: value for name, value in quality.items() if name not in ("source", "result")},
         **truth,
     }
+
+
+@functools.cache
+def _networks(weights: tuple[tuple[str, tuple[str, ...]], ...]) -> LearnedModels:
+    """Read once a process."""
+    return load_learned(dict(weights))
 
 
 def _standard(source: Path, result: Path) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Measurements of videos and of stabilised results, independent of the stabiliser's own motion."""
 
 from .fidelity import Fidelity, measure_fidelity
+from .frechet import frechet_distance
 from .geometry import GeometryConsistency, measure_geometry
+from .learned import LearnedScores, load_learned, measure_learned, video_features
 from .quality import QualityReport, compare_videos
 from .shake import Shake, measure_shake
 from .standard import StandardScores, standard_scores
@@ -11,6 +13,7 @@ from .temporal import TemporalError, measure_temporal_error
 __all__ = [
     "Fidelity",
     "GeometryConsistency",
+    "LearnedScores",
     "QualityReport",
     "Shake",
     "Stability",
@@ -18,9 +21,13 @@ __all__ = [
     "StrictScores",
     "TemporalError",
     "compare_videos",
+    "frechet_distance",
+    "load_learned",
     "measure_fidelity",
     "measure_geometry",
+    "measure_learned",
     "measure_shake",
     "measure_temporal_error",
     "standard_scores",
+    "video_features",
 ]

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sized
+from typing import Protocol, TypeVar
 
 from ..video.reader import open_video
-from .tracking import LumaFrame, VideoSource
+from .tracking import VideoSource
 
 __all__ = ["count_frames", "frame_pairs", "name_of"]
+
+
+class _Timed(Protocol):
+    @property
+    def time(self) -> float: ...
+
+
+_Frame = TypeVar("_Frame", bound=_Timed)
 
 
 def count_frames(video: VideoSource) -> int | None:
@@ -23,8 +32,8 @@ def name_of(video: VideoSource) -> str:
 
 
 def frame_pairs(
-    source: Iterator[LumaFrame], result: Iterator[LumaFrame]
-) -> Iterator[tuple[LumaFrame | None, LumaFrame | None]]:
+    source: Iterator[_Frame], result: Iterator[_Frame]
+) -> Iterator[tuple[_Frame | None, _Frame | None]]:
     """Pairs frames of equal time; a frame without partner comes with None."""
     tolerance = 0.5 / 30  # replaced by half of the source's first frame duration
     first, second = next(source, None), next(result, None)

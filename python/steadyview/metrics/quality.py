@@ -13,6 +13,7 @@ from ..errors import InputError
 from .comparison import Comparison
 from .fidelity import Fidelity, measure_fidelity
 from .geometry import GeometryConsistency, measure_geometry
+from .learned import LearnedModels, LearnedScores, measure_learned
 from .pairing import count_frames, frame_pairs, name_of
 from .shake import Shake, shake_of_transitions
 from .standard import StandardScores, standard_scores
@@ -51,7 +52,8 @@ class QualityReport:
         standard: the published script's own figures; None unless asked for, like the next three.
         geometry: epipolar consistency of the result's frames.
         temporal: flow-warp error of the result.
-        fidelity: PSNR and SSIM of the result against the true steady video.
+        fidelity: PSNR and SSIM of the result against the true steady video, frame on frame.
+        learned: what networks say whose weights the user gave.
     """
 
     source: str
@@ -73,6 +75,7 @@ class QualityReport:
     geometry: GeometryConsistency | None = None
     temporal: TemporalError | None = None
     fidelity: Fidelity | None = None
+    learned: LearnedScores | None = None
 
     @property
     def frames(self) -> int:
@@ -146,8 +149,10 @@ class QualityReport:
         if self.standard is not None:
             record |= {f"standard_{name}": value for name, value in self.standard.to_dict().items()}
         if self.fidelity is not None:
-            record |= {f"truth_{name}": value for name, value in self.fidelity.to_dict().items()}
-        for part in (self.geometry, self.temporal):
+            record |= {
+                f"truth_unaligned_{name}": value for name, value in self.fidelity.to_dict().items()
+            }
+        for part in (self.geometry, self.temporal, self.learned):
             record |= {} if part is None else part.to_dict()
         return record
 
@@ -166,6 +171,7 @@ def compare_videos(
     geometry: bool = False,
     temporal: bool = False,
     truth: VideoSource | None = None,
+    learned: LearnedModels | None = None,
 ) -> QualityReport:
     """Measures a stabilised video against its source.
 
@@ -179,7 +185,9 @@ def compare_videos(
         standard: also compute the published script's figures. This and what follows each take
             another pass over the videos, so give files or lists, which can be read again.
         geometry, temporal: also measure the result's epipolar consistency, its flow-warp error.
-        truth: the true steady video, where there is one: PSNR and SSIM against it.
+        truth: the true steady video, where there is one: PSNR and SSIM against it, frame on
+            frame, without alignment (with it: `truth.compare_with_truth`).
+        learned: networks, from `load_learned`, whose scores are wanted too.
 
     Returns:
         The report; see `QualityReport` for units.
@@ -207,6 +215,7 @@ def compare_videos(
         geometry=measure_geometry(result) if geometry else None,
         temporal=measure_temporal_error(result) if temporal else None,
         fidelity=None if truth is None else measure_fidelity(truth, result),
+        learned=None if learned is None else measure_learned(source, result, learned, truth),
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..errors import InputError
+from .alignment import centring, common_view
 from .comparison import Comparison
 from .fidelity import PEAK, ssim
 from .pairing import frame_pairs, name_of
@@ -31,9 +31,9 @@ def compare_with_truth(steady: VideoSource, result: VideoSource) -> dict[str, An
 
     Returns:
         `truth_path_error_px`: root mean square displacement of the frame's corners above 1 Hz, in
-        pixels of a frame whose long side is 640; `truth_psnr_db` and `truth_ssim`: means over the
-        frames, on luma in the common view; `truth_unmatched`: frames without a homography. None
-        where nothing could be measured.
+        pixels of a frame whose long side is 640; `truth_aligned_psnr_db` and `truth_aligned_ssim`:
+        means over the frames, on luma in the common view; `truth_unmatched`: frames without a
+        homography. None where nothing could be measured.
 
     Raises:
         InputError: no frames pair up.
@@ -54,8 +54,8 @@ def compare_with_truth(steady: VideoSource, result: VideoSource) -> dict[str, An
         raise InputError(f"result: {name_of(result)} has no frame in common with {name_of(steady)}")
     return {
         "truth_path_error_px": _path_error(comparison),
-        "truth_psnr_db": float(np.mean(psnr)) if psnr else None,
-        "truth_ssim": float(np.mean(similar)) if similar else None,
+        "truth_aligned_psnr_db": float(np.mean(psnr)) if psnr else None,
+        "truth_aligned_ssim": float(np.mean(similar)) if similar else None,
         "truth_unmatched": int(len(comparison.times) - len(psnr)),
     }
 
@@ -64,53 +64,14 @@ def _aligned(
     steady: np.ndarray, result: np.ndarray, link: np.ndarray, comparison: Comparison
 ) -> tuple[float, float]:
     """PSNR and SSIM of a result and the true frame laid on it, where both show something."""
-    height, width = result.shape
-    to_centre, from_centre = (
-        _centring(steady.shape, comparison.half_size),
-        np.linalg.inv(_centring(result.shape, comparison.result_half_size)),
+    matrix = (
+        np.linalg.inv(centring(result.shape, comparison.result_half_size))
+        @ link
+        @ centring(steady.shape, comparison.half_size)
     )
-    matrix = from_centre @ link @ to_centre
-    laid = cv2.warpPerspective(steady, matrix, (width, height), flags=cv2.INTER_CUBIC)
-    whole = np.full(steady.shape, 255, np.uint8)
-    seen = cv2.warpPerspective(whole, matrix, (width, height), flags=cv2.INTER_NEAREST) == 255
-    top, bottom, left, right = _full_rectangle(seen)
-    first, second = laid[top:bottom, left:right], result[top:bottom, left:right]
+    first, second = common_view(steady, result, matrix)
     error = float(np.square(first.astype(np.float32) - second).mean())
     return 10 * float(np.log10(PEAK**2 / max(error, 1e-3))), ssim(first, second)
-
-
-def _centring(shape: tuple[int, ...], half_size: tuple[float, float]) -> np.ndarray:
-    """From pixel indices of a full-size frame to lengths about its centre."""
-    unit_x, unit_y = 2 * half_size[0] / shape[1], 2 * half_size[1] / shape[0]
-    return np.array(
-        [
-            [unit_x, 0, 0.5 * unit_x - half_size[0]],
-            [0, unit_y, 0.5 * unit_y - half_size[1]],
-            [0, 0, 1.0],
-        ]
-    )
-
-
-def _full_rectangle(seen: np.ndarray) -> tuple[int, int, int, int]:
-    """Rows and columns of a rectangle without holes: the worst side is trimmed till then.
-
-    At least the window of SSIM is left.
-    """
-    top, bottom, left, right = 0, seen.shape[0], 0, seen.shape[1]
-    step = max(min(seen.shape) // 64, 1)
-    while not seen[top:bottom, left:right].all() and min(bottom - top, right - left) > 16 + step:
-        inside = seen[top:bottom, left:right]
-        missing = [1 - side.mean() for side in (inside[0], inside[-1], inside[:, 0], inside[:, -1])]
-        worst = int(np.argmax(missing))
-        if worst == 0:
-            top += step
-        elif worst == 1:
-            bottom -= step
-        elif worst == 2:
-            left += step
-        else:
-            right -= step
-    return top, bottom, left, right
 
 
 def _path_error(comparison: Comparison) -> float | None:

@@ -43,10 +43,22 @@ def evaluation_html(source: Any, results: Sequence[Any], qualities: Sequence[Any
             "versions": versions(),
             "qualities": [quality.to_dict() for quality in qualities],
         },
-        "Measured in the videos alone; pixels are those of a frame whose long side is 640. A click "
+        f"{_unmeasured(qualities)}Measured in the videos alone; pixels are those of a frame whose "
+        "long side is 640. A click "
         f"in a curve moves the players, which hold the first {LONGEST:.0f} s.",
         ("page.js", "player.js"),
     )
+
+
+def _unmeasured(qualities: Sequence[Any]) -> str:
+    """Says which scores want weights that were not given."""
+    known = {name for q in qualities if q.learned is not None for name in q.learned.to_dict()}
+    kinds = (("lpips", "LPIPS"), ("clip_similarity", "CLIP similarity"), ("aesthetic", "aesthetic"),
+             ("dover_overall", "DOVER"), ("fvd", "FVD"))  # fmt: skip
+    missing = [title for name, title in kinds if name not in known]
+    if not missing:
+        return ""
+    return f"Not measured, since no weights were given: {', '.join(missing)}. "
 
 
 def _name(path: str) -> str:

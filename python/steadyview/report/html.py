@@ -156,6 +156,7 @@ def measures(quality: Any) -> str:
          f"at least {_text(quality.kept_min, 2)} in any frame"),
         ("Black border pixels", "", 0, quality.border_pixels, 0,
          "must be 0"),
+        *_scores(quality),
     ]  # fmt: skip
     body = "".join(
         f"<tr><td>{name}</td>{_number(a, digits, unit)}{_number(b, digits, unit)}"
@@ -167,6 +168,39 @@ def measures(quality: Any) -> str:
         '<th>Measure</th><th class="number">before</th><th class="number">after</th><th></th>'
         f"</tr></thead><tbody>{body}</tbody></table></section>"
     )
+
+
+_Row = tuple[str, str, float, float, int, str]
+
+
+def _scores(quality: Any) -> list[_Row]:
+    """Rows of what is measured in the result alone, or on request."""
+    nothing, strict, one = float("nan"), quality.strict, "1 is best"
+    rows: list[_Row] = [
+        ("Stability (strict)", "", nothing, strict.stability.overall, 3, one),
+        ("Distortion (strict), median", "", nothing, strict.distortion_median, 3, one),
+    ]
+    if (standard := quality.standard) is not None:
+        known = standard.to_dict()
+        rows += [
+            (f"{name.capitalize()} (standard)", "", nothing, known[key], 3, "as published")
+            for name, key in (("cropping", "cropping_mean"), ("distortion", "distortion"),
+                              ("stability", "stability"))
+        ]  # fmt: skip
+    record = {} if quality.learned is None else quality.learned.to_dict()
+    for label, key, digits, remark in (
+        ("LPIPS to the source, common view", "lpips", 4, "lower is better"),
+        ("LPIPS to the truth, common view", "truth_lpips", 4, "lower is better"),
+        ("CLIP similarity to the source", "clip_similarity", 4, one),
+        ("Aesthetic rating", "aesthetic", 2, "higher is better"),
+        ("DOVER, overall", "dover_overall", 3, "higher is better"),
+        ("FVD", "fvd", 1, "lower is better; one video says little"),
+    ):
+        if key in record:
+            values = (record.get(f"source_{key}"), record[key])
+            before, after = (nothing if value is None else value for value in values)
+            rows.append((label, "", before, after, digits, remark))
+    return rows
 
 
 def _number(value: float, digits: int, unit: str) -> str:

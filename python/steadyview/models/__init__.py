@@ -1,0 +1,1 @@
+"""Networks whose weights the user brings; each module imports torch, so import them when needed."""
