@@ -12,7 +12,7 @@ from steadyview.errors import InputError
 from steadyview.metrics import compare_videos
 from steadyview.metrics.border import border_pixels
 from steadyview.metrics.sharpness import sharpness_kept
-from steadyview.metrics.tracking import LumaFrame, limited_luma, read_luma
+from steadyview.metrics.tracking import LumaFrame, limited_luma, match_frames, read_luma
 from steadyview.video.info import Frame, VideoInfo, pixel_format
 
 IDENTITY = np.array([[1.0, 0, 0], [0, 1, 0]])
@@ -125,6 +125,31 @@ def test_dark_sources_excuse_dark_edges():
     # Twenty columns from outside are black next to dark ones that the source really shows; those
     # within 3 px of the dark part are excused.
     assert border_pixels(source, result, moved) == (20 - 3) * 240
+
+
+def test_a_noisy_night_has_no_border():
+    random = np.random.default_rng(0)
+    dim = look(texture()) * 0.2 + 16  # 30 to 60
+    source, result = (
+        np.clip(dim + random.normal(0, 9, dim.shape), 0, 255).astype(np.uint8) for _ in range(2)
+    )
+    assert (result[:, 0] <= 24).any()
+    assert border_pixels(source, result, IDENTITY) == 0
+    assert border_pixels(source, result, None) == 0
+    result[:, -5:] = 16
+    # And some dark specks that touch it.
+    assert border_pixels(source, result, None) == pytest.approx(5 * 240, rel=0.05)
+
+
+def test_dark_low_contrast_frames_are_matched():
+    random = np.random.default_rng(1)
+    plane = texture()
+    frames = [
+        np.clip(look(plane, (x, 0)) * 0.3 + 16 + random.normal(0, 8, (240, 320)), 0, 255)
+        for x in (0, 7)
+    ]
+    row = match_frames(*(frame.astype(np.uint8) for frame in frames))
+    assert row == pytest.approx([1, 0, -7, 0], abs=0.5)
 
 
 def _write(path, frames, rotation=0):

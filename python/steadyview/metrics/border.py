@@ -12,6 +12,7 @@ __all__ = ["border_pixels"]
 
 BLACK = 24  # limited-range luma: 16 is black, the encoder adds a little
 DARK = 64
+SHORTEST = 8  # pixels of the edge that a border covers, where the source cannot be looked at
 
 
 def border_pixels(source: Array, result: Array, result_from_source: Array | None) -> int:
@@ -24,8 +25,10 @@ def border_pixels(source: Array, result: Array, result_from_source: Array | None
 
     Args:
         source, result: `(H, W)` uint8 luma, limited range.
-        result_from_source: `(2, 3)` similarity on pixel indices; None when unknown: then the source
-            excuses all pixels when it is dark throughout, as in a fade, and none otherwise.
+        result_from_source: `(2, 3)` similarity on pixel indices; None when unknown. Then the source
+            excuses all pixels when it is dark throughout, as in a fade, and else only what covers
+            less of an edge than 8 pixels more than the longest dark run of the source: a border is
+            one piece, the dark specks of a noisy night are as small in the source.
     """
     edges = (result[0], result[-1], result[:, 0], result[:, -1])
     if all((edge > BLACK).all() for edge in edges):
@@ -33,9 +36,17 @@ def border_pixels(source: Array, result: Array, result_from_source: Array | None
     if result_from_source is None and (source <= DARK).all():
         return 0
     _, labels = cv2.connectedComponents((result <= BLACK).astype(np.uint8))
-    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    reaching = np.unique(rim)
-    border = np.isin(labels, reaching[reaching > 0])
+    shortest = (1, 1)
+    if result_from_source is None:
+        dark = source <= BLACK
+        shortest = (SHORTEST + _longest_run(dark), SHORTEST + _longest_run(dark.T))
+    reaching = [
+        label
+        for lines, least in zip((labels[[0, -1]], labels[:, [0, -1]].T), shortest, strict=True)
+        for line in lines
+        for label in _labels_of_runs(line, least)
+    ]
+    border = np.isin(labels, reaching)
     if result_from_source is not None:
         height, width = result.shape
         # What lies just outside the result's view excuses too: an object that begins at its edge.
@@ -48,3 +59,22 @@ def border_pixels(source: Array, result: Array, result_from_source: Array | None
         excused = cv2.dilate(dark.astype(np.uint8), kernel)[reach:-reach, reach:-reach]
         border &= excused == 0
     return int(border.sum())
+
+
+def _runs(line: Array) -> tuple[Array, Array]:
+    """First index and length of each run of equal values."""
+    starts = np.flatnonzero(np.r_[True, line[1:] != line[:-1]])
+    return starts, np.diff(np.r_[starts, len(line)])
+
+
+def _longest_run(mask: Array) -> int:
+    """Of true values along a row."""
+    line = np.pad(mask, ((0, 0), (0, 1))).ravel()
+    starts, lengths = _runs(line)
+    return int(lengths[line[starts]].max(initial=0))
+
+
+def _labels_of_runs(line: Array, shortest: int) -> list[int]:
+    """Labels above 0 of the runs that are long enough."""
+    starts, lengths = _runs(line)
+    return [int(label) for label in line[starts[lengths >= shortest]] if label > 0]

@@ -234,7 +234,21 @@ def homography_residuals(start: Array, end: Array) -> Array:
 
 
 def match_frames(gray: Array, other: Array) -> Array | None:
-    """Similarity (a, b, tx, ty) in pixel indices of two frames that may differ much, by SIFT."""
+    """Similarity (a, b, tx, ty) in pixel indices of two frames that may differ much, by SIFT.
+
+    Frames too dark or noisy for that are tried again, blurred and stretched to the full range.
+    """
+    row = _match_features(gray, other)
+    return row if row is not None else _match_features(_clear(gray), _clear(other))
+
+
+def _clear(gray: Array) -> Array:
+    blurred = cv2.GaussianBlur(gray, (0, 0), 1.5).astype(np.float32)
+    low, high = np.percentile(blurred, (0.5, 99.5))
+    return np.clip((blurred - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
+
+
+def _match_features(gray: Array, other: Array) -> Array | None:
     sift = cv2.SIFT_create(1500)  # type: ignore[attr-defined]
     keys, descriptors = sift.detectAndCompute(gray, None)
     other_keys, other_descriptors = sift.detectAndCompute(other, None)
