@@ -4,6 +4,7 @@
 namespace steadyview {
 
 void register_gaussians(pybind11::module_& module);
+void register_stereo_tensors(pybind11::module_& module);
 void register_warp_tensors(pybind11::module_& module);
 
 }  // namespace steadyview
@@ -17,5 +18,6 @@ PYBIND11_MODULE(_C, module) {
   module.attr("has_cuda") = false;
 #endif
   steadyview::register_gaussians(module);
+  steadyview::register_stereo_tensors(module);
   steadyview::register_warp_tensors(module);
 }

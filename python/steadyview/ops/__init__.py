@@ -6,11 +6,15 @@ from steadyview.ops.gaussians import (
     rasterization,
     spherical_harmonics,
 )
+from steadyview.ops.stereo import inverse_depth_planes, plane_sweep, sweep_video
 from steadyview.ops.warp import backward_warp
 
 __all__ = [
     "backward_warp",
     "fully_fused_projection",
+    "inverse_depth_planes",
+    "plane_sweep",
     "rasterization",
     "spherical_harmonics",
+    "sweep_video",
 ]

@@ -1,0 +1,105 @@
+#pragma once
+
+// Depth of one picture from others of the same scene with known cameras: each pixel is tried at a
+// list of depth planes of the reference camera. Matching costs come from the best of the sources
+// (the others may be occluded), are made consistent along scan lines (semi-global matching,
+// Hirschmueller 2008), and the cheapest plane wins.
+
+#include <stdint.h>
+
+#include "common/isa.h"
+
+namespace steadyview::stereo {
+
+enum class Cost : int { census, zncc };
+
+constexpr int kRadius = 2;            // of the 5x5 window that both costs compare
+constexpr int kMaxCost = 120;         // nothing in common; of census, 5 for each bit that differs
+constexpr int kUnseen = 255;          // cost at a source that does not see the point
+constexpr int kUnseenByAll = 80;      // what a plane costs when no source sees it
+constexpr int kMaxPenalty = 120;      // then a path's cost stays below 255: a byte
+constexpr int kMaxSources = 64;       // of one reference
+constexpr int kMaxKeep = 16;          // sources whose costs are averaged
+constexpr int kMaxPlanes = 1024;      // so a CUDA block has a thread for each
+constexpr int kPlaneStep = 64;        // planes are padded to a multiple
+constexpr int kPadding = 64;          // readable bytes after the pictures
+constexpr int64_t kStripMargin = 32;  // rows on either side that a strip computes and drops
+
+struct PlaneSweep {
+  const uint8_t* images;  // (1 + sources, height, width) grey, reference first; kPadding bytes more
+  const double* maps;     // (sources, 12) of pixel_map()
+  const double* inverse_depths;  // (planes) strictly monotonic, in 1 / scene units
+  int64_t height, width;
+  int sources, planes;
+  Cost cost;
+  int keep;                 // costs of the best `keep` sources are averaged, at most kMaxKeep
+  int paths;                // 4 or 8 scan line directions; 0 for none: cheapest plane as it is
+  int step_penalty;         // a change by one plane between neighbours, at most kMaxPenalty
+  int jump_penalty;         // a larger change; lowered towards step_penalty at edges
+  double least_confidence;  // valid pixels have more
+  int64_t strip_rows;       // rows at a time besides the margins: bounds the memory
+  float* depth;             // (height, width) in scene units, between planes; 0 where unseen
+  float* confidence;        // (height, width) 0 to 1: 1 - best / second best
+  bool* valid;              // (height, width) seen, confident, and consistent with the sources
+};
+
+// Planes of the volumes, padding included.
+inline int padded_planes(int planes) { return (planes + kPlaneStep - 1) / kPlaneStep * kPlaneStep; }
+
+// Largest strip whose volumes fit into `bytes`; at least 1 row.
+int64_t rows_within(int64_t bytes, int64_t width, int planes);
+
+// The map from reference to source pixels, the centre of the first pixel being (0, 0) in both: the
+// source point is (q0, q1) / q2, q = map[:, :3] (x, y, 1) + map[:, 3] / depth. False when a camera
+// is singular or not finite, or the last row of a view matrix is not (0, 0, 0, 1).
+bool pixel_map(const double* reference_view, const double* reference_k, const double* source_view,
+               const double* source_k, double* map);
+
+// Deterministic: nothing depends on the number of threads or the instruction set.
+void plane_sweep_cpu(const PlaneSweep& sweep);
+
+// Bytes that plane_sweep_cuda wants as scratch, aligned to 256.
+int64_t plane_sweep_scratch(const PlaneSweep& sweep);
+
+// Everything on the device, `stream` a cudaStream_t; nullptr or an error's text.
+const char* plane_sweep_cuda(const PlaneSweep& sweep, uint8_t* scratch, void* stream);
+
+// A band of rows on the way, as the variants for instruction sets see it.
+struct Strip {
+  const PlaneSweep* sweep;
+  int64_t first, rows;       // of the picture, margins included
+  int padded;                // planes, padded
+  uint8_t* costs;            // (rows, width, padded), padding 255
+  uint16_t* sums;            // (rows, width, padded) costs summed over the paths
+  const uint8_t* penalties;  // (256) jump penalty by the difference of neighbouring grey values
+  uint16_t* winners;         // (height, width) cheapest plane
+  uint16_t* winner_costs;    // (height, width)
+};
+
+// One direction of scan lines: (dx, dy) from a pixel to the next.
+struct Direction {
+  int dx, dy;
+};
+constexpr Direction kDirections[8] = {{1, 0}, {-1, 0}, {0, 1},  {0, -1},
+                                      {1, 1}, {-1, 1}, {1, -1}, {-1, -1}};
+
+// Lines of a direction, and the pixels of the strip along each. Diagonals are skewed columns, which
+// may start outside.
+inline int64_t line_count(const Strip& strip, Direction d) {
+  return d.dy == 0   ? strip.rows
+         : d.dx == 0 ? strip.sweep->width
+                     : strip.sweep->width + strip.rows - 1;
+}
+
+#define STEADYVIEW_STEREO_VARIANT(isa)                                                     \
+  namespace isa {                                                                          \
+  void cost_rows(const Strip& strip, int64_t first, int64_t last);                         \
+  void path_lines(const Strip& strip, Direction d, bool add, int64_t first, int64_t last); \
+  void winner_rows(const Strip& strip, int64_t first, int64_t last);                       \
+  }
+STEADYVIEW_STEREO_VARIANT(baseline)
+STEADYVIEW_STEREO_VARIANT(avx2)
+STEADYVIEW_STEREO_VARIANT(avx512)
+#undef STEADYVIEW_STEREO_VARIANT
+
+}  // namespace steadyview::stereo

@@ -1,0 +1,71 @@
+#pragma once
+
+// What the CPU and CUDA kernels of the plane sweep share.
+
+#include <stdint.h>
+
+#include "common/sampling.h"
+
+namespace steadyview::stereo {
+
+// Depth of the cheapest plane, refined by the parabola through its neighbours' costs; between
+// planes the inverse depth is linear.
+STEADYVIEW_HOST_DEVICE float refined_depth(const uint16_t* sums, int best, int planes,
+                                           const double* inverse_depths) {
+  double at = inverse_depths[best];
+  if (best > 0 && best + 1 < planes) {
+    const int below = sums[best - 1] - sums[best], above = sums[best + 1] - sums[best];
+    if (below + above > 0) {
+      const double offset = 0.5 * (below - above) / (below + above);  // within -0.5 and 0.5
+      const double next = inverse_depths[offset < 0 ? best - 1 : best + 1];
+      at += (offset < 0 ? -offset : offset) * (next - at);
+    }
+  }
+  return static_cast<float>(1 / at);
+}
+
+// 1 - best / second best; 0 when no plane was tried beside the best and its neighbours.
+STEADYVIEW_HOST_DEVICE float sure(uint16_t low, uint16_t second) {
+  if (second == 0xffff || second == 0) return 0;
+  return 1 - static_cast<float>(low) / static_cast<float>(second);
+}
+
+// The source pixel that sees a reference pixel at a depth: its index, or -1 when none does.
+STEADYVIEW_HOST_DEVICE int64_t seen_pixel(const double* map, double inverse_depth, int64_t x,
+                                          int64_t y, int64_t width, int64_t height) {
+  const double px = static_cast<double>(x), py = static_cast<double>(y);
+  const double q0 = map[0] * px + map[1] * py + map[2] + map[3] * inverse_depth;
+  const double q1 = map[4] * px + map[5] * py + map[6] + map[7] * inverse_depth;
+  const double q2 = map[8] * px + map[9] * py + map[10] + map[11] * inverse_depth;
+  if (!(q2 > 0)) return -1;
+  const double sx = q0 / q2 + 0.5, sy = q1 / q2 + 0.5;
+  if (!(sx >= 0 && sy >= 0 && sx < static_cast<double>(width) && sy < static_cast<double>(height)))
+    return -1;
+  return static_cast<int64_t>(sy) * width + static_cast<int64_t>(sx);
+}
+
+// Jumps cost less where the picture has an edge: depth edges mostly are.
+STEADYVIEW_HOST_DEVICE uint8_t jump_penalty(int grey_difference, int step, int jump) {
+  const int lowered = jump * 16 / (16 + grey_difference);
+  return static_cast<uint8_t>(lowered > step ? lowered : step);
+}
+
+// `seen` sources see the pixel, `agreed` of them as it is.
+STEADYVIEW_HOST_DEVICE bool is_valid(int seen, int agreed, int keep, float confidence,
+                                     double least_confidence) {
+  return seen > 0 && agreed >= (keep < seen ? keep : seen) &&
+         static_cast<double>(confidence) > least_confidence;
+}
+
+// What a pixel claims of a source pixel: the cheapest claim, then the first plane, holds it.
+STEADYVIEW_HOST_DEVICE uint32_t claim(uint16_t cost, uint16_t plane) {
+  return static_cast<uint32_t>(cost) << 16 | plane;
+}
+
+// Whether a pixel's claim agrees with the one that holds the source pixel: at most a plane apart.
+STEADYVIEW_HOST_DEVICE bool agrees(uint16_t plane, uint32_t holder) {
+  const int difference = static_cast<int>(plane) - static_cast<int>(holder & 0xffff);
+  return difference >= -1 && difference <= 1;
+}
+
+}  // namespace steadyview::stereo
