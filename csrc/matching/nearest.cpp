@@ -64,6 +64,7 @@ struct Packed {
 }  // namespace
 
 void nearest_two(const NearestParams& p) {
+  if (has_vnni()) return nearest_two_vnni(p);
   const int pairs = (p.length + 1) / 2;
   const Packed train(p, pairs);
   const TileFunction tile = tile_function();

@@ -24,6 +24,10 @@ struct NearestParams {
 // Parallel over queries. Results do not depend on the instruction set or the number of threads.
 void nearest_two(const NearestParams& params);
 
+// The same on processors with AVX-512 VNNI.
+bool has_vnni();
+void nearest_two_vnni(const NearestParams& params);
+
 // What a variant computes: kQueries queries against all train descriptors.
 struct TileParams {
   const int16_t* query;        // (kQueries, pairs, 2)

@@ -7,114 +7,51 @@
 #include <tuple>
 
 #include "common/isa.h"
+#include "matching/sift_pyramid.h"
 
 namespace steadyview::matching {
 
 namespace baseline {
-extern const SiftKernels sift_kernels;
-}
+extern const PyramidKernels pyramid_kernels;
+extern const PatchKernels patch_kernels;
+}  // namespace baseline
 #if defined(__x86_64__)
 namespace avx2 {
-extern const SiftKernels sift_kernels;
-}
+extern const PyramidKernels pyramid_kernels;
+extern const PatchKernels patch_kernels;
+}  // namespace avx2
 namespace avx512 {
-extern const SiftKernels sift_kernels;
-}
+extern const PyramidKernels pyramid_kernels;
+extern const PatchKernels patch_kernels;
+}  // namespace avx512
 #endif
+
+const PyramidKernels& active_pyramid_kernels() {
+#if defined(__x86_64__)
+  if (active_isa() == Isa::avx512) return avx512::pyramid_kernels;
+  if (active_isa() == Isa::avx2) return avx2::pyramid_kernels;
+#endif
+  return baseline::pyramid_kernels;
+}
+
+const PatchKernels& active_patch_kernels() {
+#if defined(__x86_64__)
+  if (active_isa() == Isa::avx512) return avx512::patch_kernels;
+  if (active_isa() == Isa::avx2) return avx2::patch_kernels;
+#endif
+  return baseline::patch_kernels;
+}
 
 namespace {
 
-constexpr int kLayers = 3, kBorder = 5, kSteps = 5;
-constexpr float kContrast = 0.04f, kEdge = 10.f, kSigma = 1.6f;
-constexpr float kThreshold = 1.f;  // floor(0.5 * 0.04 / 3 * 255)
+constexpr int kSteps = 5;
+constexpr float kContrast = 0.04f, kEdge = 10.f;
 constexpr int kOrientations = 36;
-
-const SiftKernels& kernels() {
-#if defined(__x86_64__)
-  switch (active_isa()) {
-    case Isa::avx512:
-      return avx512::sift_kernels;
-    case Isa::avx2:
-      return avx2::sift_kernels;
-    case Isa::baseline:
-      break;
-  }
-#endif
-  return baseline::sift_kernels;
-}
 
 struct Feature {
   float x, y, size, angle, response;
   std::array<uint8_t, kSiftLength> descriptor;
 };
-
-// Half of a normalised Gaussian, as long as OpenCV's for floats.
-std::vector<float> gaussian(double sigma) {
-  const int radius = static_cast<int>(std::lrint(sigma * 8 + 1) | 1) / 2;
-  std::vector<double> values;
-  double sum = 0;
-  for (int k = 0; k <= radius; ++k) {
-    values.push_back(std::exp(-0.5 * k * k / (sigma * sigma)));
-    sum += (k ? 2 : 1) * values.back();
-  }
-  std::vector<float> taps;
-  for (double value : values) taps.push_back(static_cast<float>(value / sum));
-  return taps;
-}
-
-void blur(const Plane& source, const Plane& target, const Plane& difference, double sigma) {
-  const std::vector<float> taps = gaussian(sigma);
-  const int radius = static_cast<int>(taps.size()) - 1;
-  const int64_t ring = (2 * radius + 1) * source.stride;
-  std::vector<float> scratch(static_cast<size_t>(source.width + 2 * radius + 2 * kRowSlack + ring));
-  kernels().blur({source, target, difference, taps.data(), radius, scratch.data()});
-}
-
-// Twice as wide and high, bilinear with pixel centres at +0.5, edges repeated.
-void double_up(const uint8_t* gray, int64_t stride, int width, int height, const Plane& image) {
-  std::vector<float> row(static_cast<size_t>(width));
-  for (int y = 0; y < 2 * height; ++y) {
-    const int near = y / 2, far = std::clamp(near + (y % 2 ? 1 : -1), 0, height - 1);
-    for (int x = 0; x < width; ++x) {
-      row[static_cast<size_t>(x)] =
-          0.75f * gray[near * stride + x] + 0.25f * gray[far * stride + x];
-    }
-    float* out = image.row(y);
-    for (int x = 0; x < width; ++x) {
-      const float value = 0.75f * row[static_cast<size_t>(x)];
-      out[2 * x] = value + 0.25f * row[static_cast<size_t>(std::max(x - 1, 0))];
-      out[2 * x + 1] = value + 0.25f * row[static_cast<size_t>(std::min(x + 1, width - 1))];
-    }
-  }
-}
-
-// Every second pixel of every second row.
-void halve(const Plane& source, const Plane& target) {
-  for (int y = 0; y < target.height; ++y) {
-    const float* from = source.row(2 * y);
-    float* to = target.row(y);
-    for (int x = 0; x < target.width; ++x) to[x] = from[2 * x];
-  }
-}
-
-struct Octave {
-  std::array<Plane, kLayers + 3> blurred;
-  std::array<Plane, kLayers + 2> differences;
-};
-
-Octave make_octave(SiftWorkspace& workspace, const Plane& first) {
-  Octave octave;
-  octave.blurred[0] = first;
-  const double step = std::exp2(1.0 / kLayers);
-  for (size_t i = 1; i < octave.blurred.size(); ++i) {
-    const double before = 1.6 * std::pow(step, i - 1), after = before * step;
-    octave.blurred[i] = workspace.plane(2 + 2 * i, first.width, first.height);
-    octave.differences[i - 1] = workspace.plane(3 + 2 * i, first.width, first.height);
-    blur(octave.blurred[i - 1], octave.blurred[i], octave.differences[i - 1],
-         std::sqrt(after * after - before * before));
-  }
-  return octave;
-}
 
 struct Extremum {
   int column, row, layer;
@@ -122,38 +59,44 @@ struct Extremum {
   float contrast;
 };
 
-// Values around a point of the difference images.
-struct Neighbours {
-  const float *below, *at, *above;
-  int64_t stride;
-
-  Neighbours(const Octave& octave, const Extremum& e) {
-    const auto layer = static_cast<size_t>(e.layer);
-    const auto pointer = [&](size_t index) {
-      return octave.differences[index].row(e.row) + e.column;
-    };
-    below = pointer(layer - 1);
-    at = pointer(layer);
-    above = pointer(layer + 1);
-    stride = octave.differences[layer].stride;
+// Differences of blurred images around a point.
+class Neighbours {
+ public:
+  Neighbours(const Octave& octave, const Extremum& e) : stride_(octave.blurred[0].stride) {
+    for (size_t i = 0; i < blurred_.size(); ++i) {
+      blurred_[i] = octave.blurred[static_cast<size_t>(e.layer) - 1 + i].row(e.row) + e.column;
+    }
   }
 
+  float middle() const { return at(0, 0); }
   std::array<float, 3> slopes() const {
     constexpr float scale = 0.5f / 255;
-    return {(at[1] - at[-1]) * scale, (at[stride] - at[-stride]) * scale,
-            (above[0] - below[0]) * scale};
+    return {(at(1, 0) - at(-1, 0)) * scale, (at(0, 1) - at(0, -1)) * scale,
+            (above(0, 0) - below(0, 0)) * scale};
   }
   // xx, yy, ss, xy, xs, ys
   std::array<float, 6> curvatures() const {
     constexpr float scale = 1.f / 255, cross = 0.25f / 255;
-    const float twice = at[0] * 2;
-    return {(at[1] + at[-1] - twice) * scale,
-            (at[stride] + at[-stride] - twice) * scale,
-            (above[0] + below[0] - twice) * scale,
-            (at[stride + 1] - at[stride - 1] - at[-stride + 1] + at[-stride - 1]) * cross,
-            (above[1] - above[-1] - below[1] + below[-1]) * cross,
-            (above[stride] - above[-stride] - below[stride] + below[-stride]) * cross};
+    const float twice = at(0, 0) * 2;
+    return {(at(1, 0) + at(-1, 0) - twice) * scale,
+            (at(0, 1) + at(0, -1) - twice) * scale,
+            (above(0, 0) + below(0, 0) - twice) * scale,
+            (at(1, 1) - at(-1, 1) - at(1, -1) + at(-1, -1)) * cross,
+            (above(1, 0) - above(-1, 0) - below(1, 0) + below(-1, 0)) * cross,
+            (above(0, 1) - above(0, -1) - below(0, 1) + below(0, -1)) * cross};
   }
+
+ private:
+  float difference(size_t i, int dx, int dy) const {
+    const int64_t offset = dy * stride_ + dx;
+    return blurred_[i + 1][offset] - blurred_[i][offset];
+  }
+  float below(int dx, int dy) const { return difference(0, dx, dy); }
+  float at(int dx, int dy) const { return difference(1, dx, dy); }
+  float above(int dx, int dy) const { return difference(2, dx, dy); }
+
+  std::array<const float*, 4> blurred_;
+  int64_t stride_;
 };
 
 // Minus the solution of the symmetric system by Cramer's rule; zeros when it is singular.
@@ -172,7 +115,7 @@ std::array<float, 3> top_of(const std::array<float, 6>& h, const std::array<floa
 
 // Moves an extremum to the top of a parabola through its neighbours; false when it is no feature.
 bool refine(const Octave& octave, Extremum& e) {
-  const Plane& plane = octave.differences[0];
+  const Plane& plane = octave.blurred[0];
   int step = 0;
   for (; step < kSteps; ++step) {
     const Neighbours around(octave, e);
@@ -193,7 +136,7 @@ bool refine(const Octave& octave, Extremum& e) {
   const Neighbours around(octave, e);
   const auto slopes = around.slopes();
   const float rise = slopes[0] * e.dx + slopes[1] * e.dy + slopes[2] * e.dlayer;
-  e.contrast = around.at[0] * (1.f / 255) + rise * 0.5f;
+  e.contrast = around.middle() * (1.f / 255) + rise * 0.5f;
   if (std::abs(e.contrast) * kLayers < kContrast) return false;
   const auto h = around.curvatures();
   const float trace = h[0] + h[1], det = h[0] * h[1] - h[3] * h[3];
@@ -203,7 +146,7 @@ bool refine(const Octave& octave, Extremum& e) {
 // Angles of the histogram's peaks, degrees.
 std::vector<float> orientations(const PatchParams& patch) {
   float raw[kOrientations], bins[kOrientations], highest = 0;
-  kernels().orientation(patch, raw);
+  active_patch_kernels().orientation(patch, raw);
   const auto at = [](int i) { return (i + kOrientations) % kOrientations; };
   for (int i = 0; i < kOrientations; ++i) {
     bins[i] = (raw[at(i - 2)] + raw[at(i + 2)]) * (1.f / 16) +
@@ -223,59 +166,65 @@ std::vector<float> orientations(const PatchParams& patch) {
   return angles;
 }
 
-void describe(const Octave& octave, const Extremum& e, float unit, std::vector<float>& scratch,
-              std::vector<Feature>& features) {
+void describe(const Octave& octave, const Extremum& e, const Extremum& next, float unit,
+              std::vector<float>& scratch, std::vector<Feature>& features) {
   const float scale = kSigma * std::pow(2.f, (static_cast<float>(e.layer) + e.dlayer) /
                                                  static_cast<float>(kLayers));
   const auto need = [&](int radius) {
-    scratch.resize(std::max(scratch.size(), static_cast<size_t>(8 * (2 * radius + 1 + kRowSlack))));
+    scratch.resize(std::max(scratch.size(), static_cast<size_t>(3 * (2 * radius + 1 + kRowSlack))));
     return scratch.data();
   };
   const Plane& image = octave.blurred[static_cast<size_t>(e.layer)];
   const int near = static_cast<int>(std::lrint(4.5f * scale));
   const std::vector<float> angles =
-      orientations({image, e.column, e.row, near, 0.f, 1.5f * scale, need(near)});
+      orientations({image, e.column, e.row, near, 0.f, 1.5f * scale, need(near), nullptr});
   const float x = static_cast<float>(e.column) + e.dx, y = static_cast<float>(e.row) + e.dy;
   const float cell = 3.f * scale;
   const int reach = std::min(static_cast<int>(std::lrint(cell * 1.4142135623730951f * 5 * 0.5f)),
                              static_cast<int>(std::hypot(image.width, image.height)));
+  const float* fetch = octave.blurred[static_cast<size_t>(next.layer)].row(next.row) + next.column;
   for (float angle : angles) {
     const float back = 360.f - angle;
     const bool full = std::abs(back - 360.f) < std::numeric_limits<float>::epsilon();
     Feature& feature = features.emplace_back(
         Feature{x * unit, y * unit, 2 * scale * unit, angle, std::abs(e.contrast), {}});
-    kernels().descriptor({image, static_cast<int>(std::lrint(x)), static_cast<int>(std::lrint(y)),
-                          reach, full ? 0.f : back, cell, need(reach)},
-                         feature.descriptor.data());
+    active_patch_kernels().descriptor(
+        {image, static_cast<int>(std::lrint(x)), static_cast<int>(std::lrint(y)), reach,
+         full ? 0.f : back, cell, need(reach), fetch},
+        feature.descriptor.data());
   }
 }
 
-void find_in(const Octave& octave, float unit, std::vector<Feature>& features) {
-  const Plane& plane = octave.differences[0];
-  std::vector<int32_t> columns(static_cast<size_t>(plane.width));
+void find_in(const Octave& octave, std::vector<Feature>& features) {
+  const float unit = 0.5f * static_cast<float>(int64_t{1} << octave.index);
   std::vector<float> scratch;
+  std::vector<Extremum> extrema;
   for (int layer = 1; layer <= kLayers; ++layer) {
-    const auto at = static_cast<size_t>(layer);
-    for (int row = kBorder; row < plane.height - kBorder; ++row) {
-      const int count =
-          kernels().extrema({octave.differences[at - 1], octave.differences[at],
-                             octave.differences[at + 1], row, kBorder, kThreshold, columns.data()});
-      for (int i = 0; i < count; ++i) {
-        Extremum e{columns[static_cast<size_t>(i)], row, layer, 0, 0, 0, 0};
-        if (refine(octave, e)) describe(octave, e, unit, scratch, features);
-      }
+    for (const auto [column, row] : octave.candidates[static_cast<size_t>(layer)]) {
+      Extremum e{column, row, layer, 0, 0, 0, 0};
+      if (refine(octave, e)) extrema.push_back(e);
     }
+  }
+  for (size_t i = 0; i < extrema.size(); ++i) {
+    describe(octave, extrema[i], extrema[std::min(i + 1, extrema.size() - 1)], unit, scratch,
+             features);
   }
 }
 
 }  // namespace
 
 Plane SiftWorkspace::plane(size_t slot, int width, int height) {
-  const int64_t stride = (width + kRowSlack - 1) / kRowSlack * kRowSlack;
+  // An odd number of cache lines: the same column of many rows then fits into the cache.
+  const int64_t stride = (width + kRowSlack - 1) / kRowSlack * kRowSlack + 16;
   const auto count = static_cast<size_t>(stride * height + 2 * kRowSlack);
   if (slots_.size() <= slot) slots_.resize(slot + 1);
-  if (slots_[slot].size() < count) slots_[slot] = std::vector<float>(count);
-  return {width, height, stride, slots_[slot].data() + kRowSlack};
+  Memory& memory = slots_[slot];
+  if (memory.count < count) {
+    memory.data.reset();
+    memory.data.reset(new (std::align_val_t{kAlign}) float[count]());
+    memory.count = count;
+  }
+  return {width, height, stride, memory.data.get() + kRowSlack};
 }
 
 SiftFeatures find_sift(const uint8_t* gray, int64_t stride, int width, int height,
@@ -283,18 +232,13 @@ SiftFeatures find_sift(const uint8_t* gray, int64_t stride, int width, int heigh
   std::vector<Feature> features;
   const int octaves =
       static_cast<int>(std::lrint(std::log2(2.0 * std::min(width, height)) - 2)) + 1;
-  // Slots 0 and 1 hold the octaves' first images in turn, 4 and up the rest of an octave.
-  const Plane twice = workspace.plane(4, 2 * width, 2 * height);
-  double_up(gray, stride, width, height, twice);
-  Plane first = workspace.plane(0, 2 * width, 2 * height);
-  blur(twice, first, {}, std::sqrt(kSigma * kSigma - 1.f));
-  float unit = 0.5f;
-  for (int o = 0; o < octaves; ++o, unit *= 2) {
-    if (std::min(first.width, first.height) <= 2 * kBorder) break;
-    const Octave octave = make_octave(workspace, first);
-    find_in(octave, unit, features);
-    first = workspace.plane((o + 1) % 2, first.width / 2, first.height / 2);
-    halve(octave.blurred[kLayers], first);
+  Octave octave = first_octave({gray, stride, width, height}, workspace);
+  find_in(octave, features);
+  for (int o = 1; o < octaves; ++o) {
+    const Plane& plane = octave.blurred[0];
+    if (std::min(plane.width, plane.height) / 2 <= 2 * kBorder) break;
+    octave = next_octave(octave, workspace);
+    find_in(octave, features);
   }
   // OpenCV's order, on which RANSAC's samples depend; equal ones are dropped.
   const auto key = [](const Feature& f) {
