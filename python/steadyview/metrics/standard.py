@@ -194,6 +194,8 @@ def read_script_grey(video: VideoSource) -> Iterator[Array]:
 
 
 def _script_grey(frame: Frame, info: VideoInfo) -> Array:
+    if info.format.name == "gray":
+        return np.asarray(frame.planes[0])  # what the weights, which sum to 1, give of equal parts
     rgb = rgb_of(frame, info)
     # Sums stay below 2^24 and are exact in float32; the conversion to uint8 truncates.
     return (cv2.transform(rgb.astype(np.float32), _PNG_GREY) * np.float32(2**-15)).astype(np.uint8)
