@@ -9,6 +9,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "CameraPath": "steadyview.path.similarity",
     "Evaluation": "steadyview.evaluation",
+    "FitOptions": "steadyview.scene.fitting",
+    "Gaussians": "steadyview.scene.gaussians",
     "GlobalMotion": "steadyview.motion.global_motion",
     "StabilizationResult": "steadyview.api",
     "StabilizeOptions": "steadyview.options",
@@ -16,6 +18,7 @@ _PUBLIC = {
     "compare_side_by_side": "steadyview.render.compare",
     "compare_videos": "steadyview.metrics",
     "evaluate": "steadyview.evaluation",
+    "fit_gaussians": "steadyview.scene.fitting",
     "stabilize": "steadyview.api",
 }
 

@@ -1,0 +1,319 @@
+"""Fits Gaussians to photographs whose cameras are known."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from steadyview.errors import OptionError
+from steadyview.scene.densify import DensityControl, DensityOptions
+from steadyview.scene.gaussians import Gaussians
+from steadyview.scene.photometric import photometric_loss, psnr
+from steadyview.scene.views import scene_extent, visible_points
+
+__all__ = ["FitOptions", "FitResult", "fit_gaussians"]
+
+#: Called after a step with its number from 1, how many there are, the loss, and the Gaussians.
+FitProgress = Callable[[int, int, float, int], None]
+#: Called with the step and an image `(H, W, 3)` of uint8.
+Preview = Callable[[int, np.ndarray], None]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How to fit; the learning rates are the field's.
+
+    Attributes:
+        steps: each draws one image.
+        count: Gaussians to begin with when none are given.
+        sh_degree: of the harmonics; degrees begin one after another.
+        sh_every: steps between two degrees; None is 1000, or a tenth of the steps if that is less.
+        ssim_weight: of 1 - SSIM; the rest is L1.
+        background: colour behind everything, or None for a random one at each step, against which
+            nothing can hide that should be opaque.
+        lr_means: learning rate of the means, times the scene's extent; it falls to a hundredth.
+        lr_log_scales, lr_quaternions, lr_opacity_logits, lr_harmonics: the others; harmonics above
+            degree 0 have a twentieth of theirs.
+        antialiased: as `rasterize_mode` of the renderer.
+        seed: of everything random.
+        preview_every: steps between two previews.
+        density: when Gaussians are added and removed; None is `DensityOptions.for_steps(steps)`.
+
+    Source: Kerbl et al., 3-D Gaussian splatting (2023), and its code.
+    """
+
+    steps: int = 2000
+    count: int = 20_000
+    sh_degree: int = 3
+    sh_every: int | None = None
+    ssim_weight: float = 0.2
+    background: tuple[float, float, float] | None = (0.0, 0.0, 0.0)
+    lr_means: float = 1.6e-4
+    lr_log_scales: float = 5e-3
+    lr_quaternions: float = 1e-3
+    lr_opacity_logits: float = 5e-2
+    lr_harmonics: float = 2.5e-3
+    antialiased: bool = False
+    seed: int = 0
+    preview_every: int = 100
+    density: DensityOptions | None = None
+
+    def __post_init__(self) -> None:
+        lowest = {"steps": 1, "count": 1, "preview_every": 1, "sh_every": 1}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                continue
+            if not (math.isfinite(value) and value >= lowest.get(item.name, 0)):
+                least = lowest.get(item.name, 0)
+                raise OptionError(f"{item.name} must be at least {least}, got {value!r}")
+        if self.sh_degree > 4 or self.ssim_weight > 1:
+            raise OptionError(
+                "sh_degree must be 0 to 4 and ssim_weight at most 1, got "
+                f"{self.sh_degree} and {self.ssim_weight}"
+            )
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a fit gave.
+
+    Attributes:
+        gaussians: the fitted set, on the device of the fit.
+        losses: `(steps,)`.
+        seconds: of the whole fit.
+        extent: of the scene, which the learning rate of the means was measured in.
+    """
+
+    gaussians: Gaussians
+    losses: np.ndarray = field(repr=False)
+    seconds: float
+    extent: float
+
+    def psnr(self, images: Any, viewmats: Any, Ks: Any, background: Any = (0, 0, 0)) -> np.ndarray:
+        """`(C,)` dB of the rendered views against images as `fit_gaussians` takes them."""
+        photos = Photographs(images, viewmats, Ks, None, self.gaussians.device)
+        values = []
+        with torch.no_grad():
+            for index in range(len(photos)):
+                target, _ = photos.target(index)
+                view = self.gaussians.render(
+                    photos.viewmats[index], photos.Ks[index], photos.width, photos.height,
+                    background=background,
+                )  # fmt: skip
+                values.append(psnr(view, target))
+        return np.array(values)
+
+
+def fit_gaussians(
+    images: Any,
+    viewmats: Any,
+    Ks: Any,
+    init: Gaussians | None = None,
+    *,
+    options: FitOptions | None = None,
+    masks: Any = None,
+    device: str | torch.device | None = None,
+    progress: FitProgress | None = None,
+    preview: Preview | None = None,
+    **given: Any,
+) -> FitResult:
+    """Optimises Gaussians until they look like the photographs.
+
+    Args:
+        images: `(C, 3, H, W)` uint8, or floating in [0, 1]; array or tensor, as all.
+        viewmats: `(C, 4, 4)` camera from world.
+        Ks: `(C, 3, 3)`, in pixels.
+        init: Gaussians to begin with, such as `Gaussians.from_points(points, colors)`; None draws
+            `count` points at random in what the cameras see.
+        options: all options; or give single ones (`steps=500`) instead.
+        masks: `(C, H, W)` weights of the pixels, 0 for what is not to be explained; all 1 when
+            None.
+        device: where to compute; that of `init` when None, or of `images` if those are a tensor.
+        progress: called after each step.
+        preview: called with what the first camera sees, every `preview_every` steps and at the
+            end.
+
+    Returns:
+        The set, with losses and timing. On the CPU the same input gives the same result, whatever
+        the number of threads.
+
+    Raises:
+        ValueError: an input has the wrong shape, dtype or value.
+        OptionError: an option is unknown or out of range.
+    """
+    options = _options(options, given)
+    if device is None:
+        device = init.device if init is not None else getattr(images, "device", "cpu")
+    photos = Photographs(images, viewmats, Ks, masks, torch.device(device))
+    generator = torch.Generator().manual_seed(options.seed)
+    if init is None:
+        points, colors = visible_points(
+            photos.images, photos.viewmats, photos.Ks, options.count, generator
+        )
+        init = Gaussians.from_points(points, colors, sh_degree=options.sh_degree)
+    if not len(init):
+        raise ValueError("init must have at least one Gaussian")
+    fit = _Fit(photos, init.detach().to(photos.device, torch.float32), options, generator)
+    started = time.perf_counter()
+    losses = np.empty(options.steps)
+    for step in range(options.steps):
+        losses[step] = fit.step(step)
+        if progress is not None:
+            progress(step + 1, options.steps, losses[step], len(fit.parameters["means"]))
+        shown = (step + 1) % options.preview_every == 0 or step + 1 == options.steps
+        if preview is not None and shown:
+            preview(step + 1, fit.look())
+    seconds = time.perf_counter() - started
+    return FitResult(fit.gaussians().detach(), losses, seconds, fit.extent)
+
+
+class Photographs:
+    """Images with their cameras, checked; converted to floats one by one, when they are used."""
+
+    def __init__(
+        self, images: Any, viewmats: Any, Ks: Any, masks: Any, device: torch.device
+    ) -> None:
+        self.device = device
+        self.images = torch.as_tensor(images)
+        if self.images.dim() != 4 or self.images.shape[1] != 3 or not self.images.numel():
+            raise ValueError(f"images must be (C, 3, H, W), got {tuple(self.images.shape)}")
+        if self.images.dtype != torch.uint8 and not self.images.is_floating_point():
+            raise ValueError(f"images must be uint8 or floating, got {self.images.dtype}")
+        C, _, self.height, self.width = self.images.shape
+        self.viewmats = self._numbers("viewmats", viewmats, (C, 4, 4))
+        self.Ks = self._numbers("Ks", Ks, (C, 3, 3))
+        self.masks = None
+        if masks is not None:
+            self.masks = self._numbers("masks", masks, (C, self.height, self.width))
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+    def target(self, index: int) -> tuple[Tensor, Tensor | None]:
+        """`(H, W, 3)` in [0, 1], and the mask."""
+        image = self.images[index].to(self.device).permute(1, 2, 0)
+        scale = 255 if image.dtype == torch.uint8 else 1
+        image = image.to(torch.float32).contiguous() / scale
+        return image, None if self.masks is None else self.masks[index]
+
+    def _numbers(self, name: str, values: Any, shape: tuple[int, ...]) -> Tensor:
+        tensor = torch.as_tensor(values, dtype=torch.float32, device=self.device)
+        if tuple(tensor.shape) != shape:
+            raise ValueError(f"{name} must be {shape}, got {tuple(tensor.shape)}")
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name} must be finite")
+        return tensor
+
+
+class _Fit:
+    """Parameters, optimiser and refinement of one run."""
+
+    def __init__(
+        self, photos: Photographs, init: Gaussians, options: FitOptions, generator: torch.Generator
+    ) -> None:
+        self.photos, self.options, self.generator = photos, options, generator
+        self.extent = scene_extent(photos.viewmats, init.means)
+        missing = max(0, (options.sh_degree + 1) ** 2 - init.harmonics.shape[1])
+        harmonics = torch.nn.functional.pad(init.harmonics, (0, 0, 0, missing))
+        self.parameters = {
+            "means": init.means,
+            "quaternions": init.quaternions,
+            "log_scales": init.log_scales,
+            "opacity_logits": init.opacity_logits,
+            "harmonics": harmonics[:, :1],
+            "harmonics_rest": harmonics[:, 1:],
+        }
+        for name, value in self.parameters.items():
+            self.parameters[name] = value.clone().requires_grad_()
+        rates = {
+            "means": options.lr_means * self.extent,
+            "harmonics_rest": options.lr_harmonics / 20,
+        }
+        groups = [
+            {
+                "params": [value],
+                "name": name,
+                "lr": rates.get(name) or getattr(options, f"lr_{name}"),
+            }
+            for name, value in self.parameters.items()
+        ]
+        self.optimizer = torch.optim.Adam(groups, eps=1e-15, fused=True)
+        density = options.density or DensityOptions.for_steps(options.steps)
+        self.control = DensityControl(density, self.extent, generator)
+        self.order: list[int] = []
+
+    def gaussians(self, sh_degree: int | None = None) -> Gaussians:
+        base, rest = self.parameters["harmonics"], self.parameters["harmonics_rest"]
+        if sh_degree is not None:
+            rest = rest[:, : (sh_degree + 1) ** 2 - 1]
+        harmonics = torch.cat([base, rest], 1) if rest.shape[1] else base
+        names = ("means", "quaternions", "log_scales", "opacity_logits")
+        return Gaussians(**{name: self.parameters[name] for name in names}, harmonics=harmonics)
+
+    def step(self, step: int) -> float:
+        """One image forward and backward, and what follows from it."""
+        options, control = self.options, self.control
+        index = self._next_image()
+        target, mask = self.photos.target(index)
+        background = self._background()
+        image, _, meta = self._draw(self.gaussians(self._sh_degree(step)), index, background)
+        watching = control.active(step)
+        if watching:
+            control.watch(meta)
+        loss = photometric_loss(image[0], target, mask, options.ssim_weight)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if watching:
+            control.observe(meta)
+        decay = 0.01 ** (step / options.steps)
+        self.optimizer.param_groups[0]["lr"] = options.lr_means * self.extent * decay
+        self.optimizer.step()
+        control.refine(step, self.parameters, self.optimizer)
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def look(self) -> np.ndarray:
+        """What the first camera sees, `(H, W, 3)` uint8."""
+        image, _, _ = self._draw(self.gaussians(), 0, self._background())
+        return (image[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+    def _draw(
+        self, gaussians: Gaussians, index: int, background: Tensor
+    ) -> tuple[Tensor, Tensor, dict[str, Any]]:
+        photos = self.photos
+        return gaussians.rasterize(
+            photos.viewmats[index : index + 1], photos.Ks[index : index + 1], photos.width,
+            photos.height, backgrounds=background, absgrad=self.control.options.absgrad,
+            rasterize_mode="antialiased" if self.options.antialiased else "classic",
+        )  # fmt: skip
+
+    def _background(self) -> Tensor:
+        if self.options.background is None:
+            return torch.rand((1, 3), generator=self.generator).to(self.photos.device)
+        return torch.tensor([self.options.background], device=self.photos.device)
+
+    def _next_image(self) -> int:
+        """All in random order, then again in another."""
+        if not self.order:
+            self.order = torch.randperm(len(self.photos), generator=self.generator).tolist()
+        return self.order.pop()
+
+    def _sh_degree(self, step: int) -> int:
+        every = self.options.sh_every or max(1, min(1000, self.options.steps // 10))
+        most = math.isqrt(1 + self.parameters["harmonics_rest"].shape[1]) - 1
+        return min(step // every, most)
+
+
+def _options(options: FitOptions | None, given: dict[str, Any]) -> FitOptions:
+    if options is not None and given:
+        raise TypeError(f"give either options or {', '.join(given)}, not both")
+    known = {item.name for item in fields(FitOptions)}
+    if unknown := sorted(set(given) - known):
+        raise OptionError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    return options or FitOptions(**given)

@@ -1,0 +1,137 @@
+"""A known scene is rendered, and found again."""
+
+import numpy as np
+import pytest
+
+from steadyview.errors import OptionError
+
+pytestmark = pytest.mark.needs_torch
+WIDTH, HEIGHT = 48, 36
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def scene(torch):
+    """A ball of coloured points seen from around: truth, images (C, 3, H, W) and cameras."""
+    from steadyview.scene.gaussians import Gaussians
+    from steadyview.scene.views import orbit
+
+    draw = np.random.default_rng(0)
+    points = draw.normal(size=(150, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    truth = Gaussians.from_points(points, draw.uniform(size=(150, 3)), sh_degree=0, opacity=0.9)
+    viewmats = torch.cat([orbit((0, 0, 0), 4, 8), orbit((0, 0, 0), 4, 4, elevation=-40)])
+    Ks = torch.tensor([[50.0, 0, WIDTH / 2], [0, 50, HEIGHT / 2], [0, 0, 1]]).expand(12, 3, 3)
+    images = truth.render(viewmats, Ks, WIDTH, HEIGHT).clamp(0, 1).permute(0, 3, 1, 2)
+    return truth, (images * 255).round().to(torch.uint8), viewmats, Ks
+
+
+def test_a_scene_is_found_from_nothing_but_images(scene, torch) -> None:
+    from steadyview import fit_gaussians
+
+    _, images, viewmats, Ks = scene
+    held_out = torch.arange(12) == 3
+    seen = (images[~held_out], viewmats[~held_out], Ks[~held_out])
+    steps, shown = [], {}
+    result = fit_gaussians(
+        *seen, steps=200, count=600, sh_degree=1, preview_every=80, lr_means=1e-3,
+        progress=lambda *now: steps.append(now), preview=shown.__setitem__,
+    )  # fmt: skip
+    assert result.losses[-20:].mean() < 0.3 * result.losses[:5].mean()
+    unseen = (images[held_out], viewmats[held_out], Ks[held_out])
+    black = -10 * np.log10(float(((images[held_out] / 255.0) ** 2).mean()))
+    assert result.psnr(*unseen)[0] > black + 8
+    assert result.psnr(*seen).mean() > 22
+    assert [step for step, *_ in steps] == list(range(1, 201))
+    assert steps[-1][3] == len(result.gaussians)
+    assert sorted(shown) == [80, 160, 200]
+    assert shown[200].shape == (HEIGHT, WIDTH, 3)
+    assert shown[200].dtype == np.uint8
+
+
+def test_the_truth_stays_true(scene) -> None:
+    from steadyview import FitOptions, fit_gaussians
+    from steadyview.scene.densify import DensityOptions
+
+    truth, images, viewmats, Ks = scene
+    still = FitOptions(steps=20, sh_degree=0, density=DensityOptions(stop=0))
+    result = fit_gaussians(images, viewmats, Ks, truth, options=still)
+    assert len(result.gaussians) == len(truth)
+    assert result.psnr(images, viewmats, Ks).mean() > 40  # Adam's steps do not shrink to nothing
+
+
+def test_the_same_every_time_and_with_any_number_of_threads(scene, torch) -> None:
+    from steadyview import fit_gaussians
+
+    _, images, viewmats, Ks = scene
+    found = []
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2, 2):
+            torch.set_num_threads(count)
+            result = fit_gaussians(images, viewmats, Ks, steps=60, count=200, background=None)
+            found.append(result.gaussians)
+    finally:
+        torch.set_num_threads(threads)
+    for other in found[1:]:
+        assert torch.equal(found[0].means, other.means)
+        assert torch.equal(found[0].harmonics, other.harmonics)
+    other = fit_gaussians(images, viewmats, Ks, steps=60, count=200, background=None, seed=1)
+    assert not torch.equal(found[0].means[:50], other.gaussians.means[:50])
+
+
+def test_masked_pixels_are_not_explained(scene, torch) -> None:
+    from steadyview import fit_gaussians
+
+    _, images, viewmats, Ks = scene
+    masks = np.ones((12, HEIGHT, WIDTH), np.float32)
+    masks[:, :, : WIDTH // 2] = 0
+    spoilt = images.clone()
+    spoilt[:, :, :, : WIDTH // 2] = 255
+    given = {"steps": 40, "count": 200, "ssim_weight": 0.0, "sh_degree": 0}
+    found, expected = (
+        fit_gaussians(pictures.numpy(), viewmats.numpy(), Ks.numpy(), start, masks=masks, **given)
+        for pictures, start in ((images, scene[0]), (spoilt, scene[0]))
+    )
+    np.testing.assert_array_equal(found.losses, expected.losses)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": np.zeros((12, 36, 48, 3))}, "images must be"),
+        ({"images": np.zeros((12, 3, 36, 48), np.int32)}, "uint8 or floating"),
+        ({"images": np.zeros((0, 3, 36, 48))}, "images must be"),
+        ({"viewmats": np.zeros((11, 4, 4))}, "viewmats must be"),
+        ({"viewmats": np.full((12, 4, 4), np.nan)}, "viewmats must be finite"),
+        ({"Ks": np.zeros((3, 3))}, "Ks must be"),
+        ({"masks": np.zeros((12, 48, 36))}, "masks must be"),
+    ],
+)
+def test_bad_input_is_named(scene, change, message) -> None:
+    from steadyview import fit_gaussians
+
+    _, images, viewmats, Ks = scene
+    given = {"images": images, "viewmats": viewmats, "Ks": Ks, "steps": 1, **change}
+    with pytest.raises(ValueError, match=message):
+        fit_gaussians(**given)
+
+
+def test_bad_options_are_named(scene) -> None:
+    from steadyview import FitOptions, fit_gaussians
+
+    _, images, viewmats, Ks = scene
+    with pytest.raises(OptionError, match="unknown option 'stpes'"):
+        fit_gaussians(images, viewmats, Ks, stpes=3)
+    with pytest.raises(OptionError, match="steps"):
+        FitOptions(steps=0)
+    with pytest.raises(OptionError, match="sh_degree"):
+        FitOptions(sh_degree=5)
+    with pytest.raises(TypeError, match="either options or"):
+        fit_gaussians(images, viewmats, Ks, options=FitOptions(), steps=3)
+    with pytest.raises(ValueError, match="at least one"):
+        fit_gaussians(images, viewmats, Ks, scene[0][:0])
