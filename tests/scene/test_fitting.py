@@ -32,25 +32,27 @@ def scene(torch):
 
 def test_a_scene_is_found_from_nothing_but_images(scene, torch) -> None:
     from steadyview import fit_gaussians
+    from steadyview.scene.densify import DensityOptions
 
     _, images, viewmats, Ks = scene
     held_out = torch.arange(12) == 3
     seen = (images[~held_out], viewmats[~held_out], Ks[~held_out])
     steps, shown = [], {}
     result = fit_gaussians(
-        *seen, steps=200, count=600, sh_degree=1, preview_every=80, lr_means=1e-3,
+        *seen, steps=120, count=600, sh_degree=1, preview_every=50, lr_means=1e-3,
+        density=DensityOptions(start=20, stop=60, every=20, grow_gradient=0.002),
         progress=lambda *now: steps.append(now), preview=shown.__setitem__,
     )  # fmt: skip
-    assert result.losses[-20:].mean() < 0.3 * result.losses[:5].mean()
+    assert result.losses[-20:].mean() < 0.4 * result.losses[:5].mean()
     unseen = (images[held_out], viewmats[held_out], Ks[held_out])
     black = -10 * np.log10(float(((images[held_out] / 255.0) ** 2).mean()))
-    assert result.psnr(*unseen)[0] > black + 8
-    assert result.psnr(*seen).mean() > 22
-    assert [step for step, *_ in steps] == list(range(1, 201))
+    assert result.psnr(*unseen)[0] > black + 6
+    assert result.psnr(*seen).mean() > black + 12
+    assert [step for step, *_ in steps] == list(range(1, 121))
     assert steps[-1][3] == len(result.gaussians)
-    assert sorted(shown) == [80, 160, 200]
-    assert shown[200].shape == (HEIGHT, WIDTH, 3)
-    assert shown[200].dtype == np.uint8
+    assert sorted(shown) == [50, 100, 120]
+    assert shown[120].shape == (HEIGHT, WIDTH, 3)
+    assert shown[120].dtype == np.uint8
 
 
 def test_the_truth_stays_true(scene) -> None:
@@ -66,21 +68,24 @@ def test_the_truth_stays_true(scene) -> None:
 
 def test_the_same_every_time_and_with_any_number_of_threads(scene, torch) -> None:
     from steadyview import fit_gaussians
+    from steadyview.scene.densify import DensityOptions
 
     _, images, viewmats, Ks = scene
     found = []
+    density = DensityOptions(start=5, stop=25, every=10)
+    given = {"steps": 30, "count": 200, "background": None, "density": density}
     threads = torch.get_num_threads()
     try:
         for count in (1, 2, 2):
             torch.set_num_threads(count)
-            result = fit_gaussians(images, viewmats, Ks, steps=60, count=200, background=None)
+            result = fit_gaussians(images, viewmats, Ks, **given)
             found.append(result.gaussians)
     finally:
         torch.set_num_threads(threads)
     for other in found[1:]:
         assert torch.equal(found[0].means, other.means)
         assert torch.equal(found[0].harmonics, other.harmonics)
-    other = fit_gaussians(images, viewmats, Ks, steps=60, count=200, background=None, seed=1)
+    other = fit_gaussians(images, viewmats, Ks, seed=1, **given)
     assert not torch.equal(found[0].means[:50], other.gaussians.means[:50])
 
 

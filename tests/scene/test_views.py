@@ -63,7 +63,7 @@ def test_points_lie_behind_their_pixels(views, torch) -> None:
         inside = points @ viewmat[:3, :3].T + viewmat[:3, 3]
         pixel = inside @ K.T
         x, y = (pixel[:, i] / pixel[:, 2] for i in (0, 1))
-        near = (inside[:, 2] > 4 / 3 - 1e-4) & (inside[:, 2] < 12 + 1e-4)
+        near = (inside[:, 2] > 4 / 1.8 - 1e-4) & (inside[:, 2] < 4 / 0.2 + 1e-4)
         near &= (x > 0) & (x < 16) & (y > 0) & (y < 12)
         pixels = image[:, y[near].long(), x[near].long()].T / 255
         found += int((pixels == colors[near]).all(1).sum())

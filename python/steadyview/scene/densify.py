@@ -63,12 +63,13 @@ class DensityOptions:
     def for_steps(cls, steps: int, **given: Any) -> "DensityOptions":
         """A schedule for a run of so many steps: refined from a tenth to a half of them.
 
-        Short runs have no time to recover from lowered opacities: below 6000 steps there is none.
+        Short runs have no time to settle after many refinements, nor to recover from lowered
+        opacities: below 6000 steps those stay.
         """
         schedule = {
             "start": min(500, steps // 10),
             "stop": min(15_000, steps // 2),
-            "every": max(10, min(100, steps // 40)),
+            "every": max(50, min(100, steps // 20)),
             "reset_every": 3000 if steps >= 6000 else 0,
         }
         return cls(**{**schedule, **given})

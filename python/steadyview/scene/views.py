@@ -95,8 +95,8 @@ def visible_points(
 ) -> tuple[Tensor, Tensor]:
     """Points at random in what the cameras see, with the colours of the pixels they lie behind.
 
-    Pixels are drawn evenly, inverse depths evenly between a third and three times the distance at
-    which the cameras look at one point.
+    Pixels are drawn evenly, inverse depths evenly between 0.2 and 1.8 times that of the point which
+    the cameras look at.
 
     Args:
         images: `(C, 3, H, W)` uint8, or floating in [0, 1].
@@ -113,7 +113,7 @@ def visible_points(
     camera = torch.randint(C, (count,), generator=generator)
     row = torch.randint(height, (count,), generator=generator)
     column = torch.randint(width, (count,), generator=generator)
-    inverse = 1 / 3 + (3 - 1 / 3) * torch.rand(count, generator=generator, dtype=torch.float64)
+    inverse = 0.2 + 1.6 * torch.rand(count, generator=generator, dtype=torch.float64)
     depth = _focus_distance(viewmats) / inverse
     pixels = torch.stack([column + 0.5, row + 0.5, torch.ones(count)], 1).double()
     rays = (torch.linalg.inv(Ks)[camera] @ pixels[:, :, None])[:, :, 0]
