@@ -120,9 +120,9 @@ def test_depth_of_a_rendered_scene(torch, stereo, cost):
     assert valid.mean() > 0.85
     # Planes are 1.3 to 4 % apart here; refinement places depth between them.
     assert np.median(error[valid]) < 0.012
-    assert (error[valid] < 0.05).mean() > 0.97
+    assert (error[valid] < 0.05).mean() > 0.94
     # The rectangle hides the wall: best-half keeps what some sources see.
-    assert (error < 0.05).mean() > 0.93
+    assert (error < 0.05).mean() > 0.92
     # Confident pixels are better.
     order = np.argsort(-result.confidence.numpy().ravel())
     bad = (error > 0.05).ravel()[order]
