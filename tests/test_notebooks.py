@@ -10,9 +10,15 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("name", ["quickstart"])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("quickstart", "StabilizationResult"),
+        pytest.param("gaussians", "24 views from around", marks=pytest.mark.needs_torch),
+    ],
+)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_notebook_runs(name: str) -> None:
+def test_notebook_runs(name: str, expected: str) -> None:
     book = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     assert all(not cell.get("outputs") for cell in book.cells), "commit notebooks without outputs"
     NotebookClient(
@@ -20,7 +26,7 @@ def test_notebook_runs(name: str) -> None:
     ).execute()
     outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
     shown = [output.get("data", {}) for output in outputs]
-    assert any("StabilizationResult" in data.get("text/html", "") for data in shown)
+    assert any(expected in data.get("text/html", "") for data in shown)
     assert any("image/png" in data for data in shown)
     assert not [output for output in outputs if output.output_type == "error"]
 

@@ -105,6 +105,27 @@ def test_masked_pixels_are_not_explained(scene, torch) -> None:
     np.testing.assert_array_equal(found.losses, expected.losses)
 
 
+@pytest.mark.parametrize(("had", "wanted"), [(0, 2), (2, 1), (2, 3)])
+def test_harmonics_of_the_wanted_degree(scene, torch, had: int, wanted: int) -> None:
+    """Degrees that the first guess uses are drawn from the first step on."""
+    from steadyview import Gaussians, fit_gaussians
+
+    truth, images, viewmats, Ks = scene
+    harmonics = torch.zeros((len(truth), (had + 1) ** 2, 3))
+    harmonics[:, :1] = truth.harmonics
+    harmonics[:, -1] = 0.5 if had else truth.harmonics[:, 0]
+    init = Gaussians(
+        truth.means, truth.quaternions, truth.log_scales, truth.opacity_logits, harmonics
+    )
+    given = {"steps": 1, "sh_degree": wanted, "ssim_weight": 0.0}
+    result = fit_gaussians(images[:1], viewmats[:1], Ks[:1], init, **given)
+    assert result.gaussians.sh_degree == wanted
+    if wanted >= had:
+        view = init.render(viewmats[0], Ks[0], WIDTH, HEIGHT)
+        loss = (view - images[0].permute(1, 2, 0) / 255).abs().mean()
+        assert result.losses[0] == pytest.approx(float(loss), rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

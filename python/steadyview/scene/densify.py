@@ -9,7 +9,7 @@ from torch import Tensor
 
 from steadyview.errors import OptionError
 
-__all__ = ["DensityControl", "DensityOptions"]
+__all__ = ["DensityControl", "DensityOptions", "rotate"]
 
 SPLIT_SHRINK = 1.6  # of the scales when one becomes two
 RESET_FACTOR = 2.0  # opacities are lowered to this multiple of `prune_opacity`
@@ -198,7 +198,7 @@ class DensityControl:
         """Places within the Gaussians, drawn from themselves."""
         scales = parameters["log_scales"][rows].exp()
         draw = torch.randn(scales.shape, generator=self.generator, dtype=scales.dtype)
-        return _rotate(parameters["quaternions"][rows], scales * draw.to(scales.device))
+        return rotate(parameters["quaternions"][rows], scales * draw.to(scales.device))
 
 
 @torch.no_grad()
@@ -237,7 +237,7 @@ def _replace(
         optimizer.state[new] = state
 
 
-def _rotate(quaternions: Tensor, vectors: Tensor) -> Tensor:
+def rotate(quaternions: Tensor, vectors: Tensor) -> Tensor:
     """`(N, 3)` vectors turned by `(N, 4)` quaternions w x y z."""
     unit = torch.nn.functional.normalize(quaternions, dim=1)
     real, axis = unit[:, :1], unit[:, 1:]

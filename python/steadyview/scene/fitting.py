@@ -31,7 +31,8 @@ class FitOptions:
     Attributes:
         steps: each draws one image.
         count: Gaussians to begin with when none are given.
-        sh_degree: of the harmonics; degrees begin one after another.
+        sh_degree: of the harmonics, whatever `init` has; degrees that are 0 in it begin one after
+            another.
         sh_every: steps between two degrees; None is 1000, or a tenth of the steps if that is less.
         ssim_weight: of 1 - SSIM; the rest is L1.
         background: colour behind everything, or None for a random one at each step, against which
@@ -219,8 +220,11 @@ class _Fit:
     ) -> None:
         self.photos, self.options, self.generator = photos, options, generator
         self.extent = scene_extent(photos.viewmats, init.means)
-        missing = max(0, (options.sh_degree + 1) ** 2 - init.harmonics.shape[1])
-        harmonics = torch.nn.functional.pad(init.harmonics, (0, 0, 0, missing))
+        wanted = (options.sh_degree + 1) ** 2
+        missing = max(0, wanted - init.harmonics.shape[1])
+        harmonics = torch.nn.functional.pad(init.harmonics, (0, 0, 0, missing))[:, :wanted]
+        used = harmonics.abs().amax((0, 2)).nonzero().amax() if harmonics.any() else 0
+        self.first_sh_degree = math.ceil(math.sqrt(int(used) + 1)) - 1
         self.parameters = {
             "means": init.means,
             "quaternions": init.quaternions,
@@ -306,8 +310,7 @@ class _Fit:
 
     def _sh_degree(self, step: int) -> int:
         every = self.options.sh_every or max(1, min(1000, self.options.steps // 10))
-        most = math.isqrt(1 + self.parameters["harmonics_rest"].shape[1]) - 1
-        return min(step // every, most)
+        return min(self.first_sh_degree + step // every, self.options.sh_degree)
 
 
 def _options(options: FitOptions | None, given: dict[str, Any]) -> FitOptions:
