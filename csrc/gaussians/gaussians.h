@@ -13,7 +13,7 @@ inline constexpr double kSmallestAlpha = 1.0 / 255;
 inline constexpr double kLargestAlpha = 0.999;
 inline constexpr double kSmallestTransmittance = 1e-4;
 
-enum class CameraModel : int { pinhole, ortho };
+enum class CameraModel : int { pinhole, ortho, fisheye };  // fisheye: equidistant
 
 // C cameras see N Gaussians. Arrays are contiguous; cameras are OpenCV's, lengths on the image px.
 template <typename T>
@@ -82,20 +82,30 @@ void harmonics_cpu(const Harmonics<T>& harmonics);
 template <typename T>
 void harmonics_gradient_cpu(const HarmonicsGradient<T>& gradient);
 
-// Splats of all images one after another: image i has those from first[i] to first[i + 1].
+// Splats of all images one after another: image i has those from first[i] to first[i + 1]. They are
+// sorted by depth and dealt out to tiles; or the caller brings the tiles' lists, which may name any
+// splat, in the order in which they are drawn.
 template <typename T>
 struct Raster {
   const T* means2d;      // (M, 2)
   const T* conics;       // (M, 3)
   const T* opacities;    // (M)
-  const T* depths;       // (M)
-  const int* radii;      // (M, 2): splats with a radius of 0 are left out; others reach no farther
+  const T* depths;       // (M); null with lists
+  const int* radii;      // (M, 2): splats with a radius of 0 are left out, others reach no farther;
+                         // null with lists
   const T* colors;       // (M, channels)
   const T* backgrounds;  // (images, channels), or null for 0
   const int64_t* first;  // (images + 1), on the host
+  int64_t count;         // M
   int64_t images, channels, width, height;
   T* image;   // (images, height, width, channels)
   T* alphas;  // (images, height, width)
+  // The lists, or null: tile k has tile_ids from tile_offsets[k] to tile_offsets[k + 1], or to
+  // `entries`. Tiles are counted image by image, row by row.
+  const int32_t* tile_offsets;  // (images, ceil(height / tile_size), ceil(width / tile_size))
+  const int32_t* tile_ids;      // (entries)
+  const bool* tile_masks;       // as tile_offsets: where false nothing is drawn; or null
+  int64_t entries, tile_size;   // tile_size in [1, 32]
 };
 
 template <typename T>

@@ -62,7 +62,7 @@ struct Seen {
     argument("viewmats", viewmats, {-1, 4, 4});
     argument("Ks", Ks, {viewmats.size(0), 3, 3});
     check_size(op, width, height);
-    if (model < 0 || model > 1) check::fail(op, "camera_model must be 0 or 1, got ", model);
+    if (model < 0 || model > 2) check::fail(op, "camera_model must be 0, 1 or 2, got ", model);
     if (!(eps2d >= 0)) check::fail(op, "eps2d must be at least 0, got ", eps2d);
   }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "common/sampling.h"
+#include "gaussians/gaussians.h"
 
 namespace steadyview::gaussians {
 
@@ -20,6 +21,8 @@ STEADYVIEW_HOST_DEVICE T most(T a, T b) {
 }
 STEADYVIEW_HOST_DEVICE float root(float x) { return __builtin_sqrtf(x); }
 STEADYVIEW_HOST_DEVICE double root(double x) { return __builtin_sqrt(x); }
+STEADYVIEW_HOST_DEVICE float angle(float y, float x) { return __builtin_atan2f(y, x); }
+STEADYVIEW_HOST_DEVICE double angle(double y, double x) { return __builtin_atan2(y, x); }
 
 // What the Gaussians of a camera share.
 template <typename T>
@@ -28,7 +31,6 @@ struct Camera {
   T fx, fy, cx, cy;
   T low[2], high[2];  // slopes x/z, y/z are held in these bounds where the projection is linearised
   T near_plane, far_plane, eps, clip, width, height;
-  bool ortho;
 };
 
 template <typename T>
@@ -61,7 +63,8 @@ struct Projected {
   T Q[9], M[9];  // its rotation; the same times the scales
   T inverse;     // 1 / z
   T u[2];        // bounded slopes
-  T J[4];        // J00, J02, J11, J12
+  T J[6];        // J00, J02, J11, J12, and of the fisheye J01, J10
+  T g, h, k;     // of the fisheye: see below
   T U[6], F[6];  // J R, J R M
   T mean[2];
   T xx, xy, yy;  // covariance without eps
@@ -82,9 +85,29 @@ STEADYVIEW_HOST_DEVICE void rotation(const T* q, T* Q) {
   Q[8] = 1 - 2 * (x * x + y * y);
 }
 
-template <bool ortho, typename T>
+// The equidistant fisheye: a point at the angle a from the axis is drawn at f a from the centre, so
+// its mean is f (x, y) g with g = a / l, l^2 = x^2 + y^2. h = (dg/dl) / l and k = (dh/dl) / l.
+// Near the axis, where the formulas cancel, their series in (l / z)^2.
+template <typename T>
+STEADYVIEW_HOST_DEVICE void fisheye(const T* p, T& g, T& h, T& k) {
+  const T z = p[2], s = p[0] * p[0] + p[1] * p[1], n = s + z * z, l = root(s);
+  const T q = s / (z * z), i = 1 / z, i3 = i * i * i;
+  const bool close = (z > 0) & (q < (sizeof(T) == 4 ? T(0.03) : T(1e-3)));
+  const T sg = i * (1 + q * (T(-1) / 3 + q * (T(1) / 5 + q * (T(-1) / 7 + q * (T(1) / 9)))));
+  const T sh = i3 * (T(-2) / 3 +
+                     q * (T(4) / 5 + q * (T(-6) / 7 + q * (T(8) / 9 - q * (T(10) / 11)))));
+  const T sk = i3 * i * i *
+               (T(8) / 5 + q * (T(-24) / 7 + q * (T(48) / 9 + q * (T(-80) / 11 + q * (T(120) / 13)))));
+  const T fg = angle(l, z) / l, fh = (z / n - fg) / s, fk = -(2 * z / (n * n) + 3 * fh) / s;
+  g = close ? sg : fg;
+  h = close ? sh : fh;
+  k = close ? sk : fk;
+}
+
+template <CameraModel model, typename T>
 STEADYVIEW_HOST_DEVICE void project(const Camera<T>& camera, const T* m, const T* quat,
                                     const T* scale, Projected<T>& s) {
+  constexpr bool ortho = model == CameraModel::ortho, curved = model == CameraModel::fisheye;
   for (int i = 0; i < 3; ++i) {
     s.p[i] = camera.r[3 * i] * m[0] + camera.r[3 * i + 1] * m[1] + camera.r[3 * i + 2] * m[2] +
              camera.t[i];
@@ -99,15 +122,32 @@ STEADYVIEW_HOST_DEVICE void project(const Camera<T>& camera, const T* m, const T
   const T x = s.p[0] * s.inverse, y = s.p[1] * s.inverse;
   s.u[0] = least(most(x, camera.low[0]), camera.high[0]);
   s.u[1] = least(most(y, camera.low[1]), camera.high[1]);
-  s.J[0] = camera.fx * s.inverse;
-  s.J[1] = ortho ? T(0) : -s.J[0] * s.u[0];
-  s.J[2] = camera.fy * s.inverse;
-  s.J[3] = ortho ? T(0) : -s.J[2] * s.u[1];
-  s.mean[0] = camera.fx * x + camera.cx;
-  s.mean[1] = camera.fy * y + camera.cy;
+  if constexpr (curved) {
+    fisheye(s.p, s.g, s.h, s.k);
+    const T px = s.p[0], py = s.p[1], slope = -1 / (px * px + py * py + s.p[2] * s.p[2]);
+    s.J[0] = camera.fx * (s.g + px * px * s.h);
+    s.J[1] = camera.fx * px * slope;
+    s.J[2] = camera.fy * (s.g + py * py * s.h);
+    s.J[3] = camera.fy * py * slope;
+    s.J[4] = camera.fx * px * py * s.h;
+    s.J[5] = camera.fy * px * py * s.h;
+    s.mean[0] = camera.fx * px * s.g + camera.cx;
+    s.mean[1] = camera.fy * py * s.g + camera.cy;
+  } else {
+    s.J[0] = camera.fx * s.inverse;
+    s.J[1] = ortho ? T(0) : -s.J[0] * s.u[0];
+    s.J[2] = camera.fy * s.inverse;
+    s.J[3] = ortho ? T(0) : -s.J[2] * s.u[1];
+    s.mean[0] = camera.fx * x + camera.cx;
+    s.mean[1] = camera.fy * y + camera.cy;
+  }
   for (int j = 0; j < 3; ++j) {
     s.U[j] = s.J[0] * camera.r[j] + s.J[1] * camera.r[6 + j];
     s.U[3 + j] = s.J[2] * camera.r[3 + j] + s.J[3] * camera.r[6 + j];
+    if constexpr (curved) {
+      s.U[j] += s.J[4] * camera.r[3 + j];
+      s.U[3 + j] += s.J[5] * camera.r[j];
+    }
   }
   for (int i = 0; i < 2; ++i) {
     for (int j = 0; j < 3; ++j) {
@@ -133,11 +173,66 @@ struct ProjectedGradient {
   T r[9], t[3], k[4];  // by the camera: rotation, translation, (fx, fy, cx, cy)
 };
 
-// v_cov: by xx, xy and yy. v_mean: by the mean on the image.
+// By the fisheye's J and mean to the point in the camera, v_p, and the intrinsics, v_k.
+template <typename T>
+STEADYVIEW_HOST_DEVICE void fisheye_backward(const Camera<T>& camera, const Projected<T>& s,
+                                             const T* v_J, const T* v_mean, T* v_p, T* v_k) {
+  const T x = s.p[0], y = s.p[1], z = s.p[2], n = x * x + y * y + z * z;
+  const T fx = camera.fx, fy = camera.fy, gap = 1 / (n * n);
+  v_k[0] = (v_J[0] * s.J[0] + v_J[1] * s.J[1] + v_J[4] * s.J[4]) / fx + v_mean[0] * x * s.g;
+  v_k[1] = (v_J[2] * s.J[2] + v_J[3] * s.J[3] + v_J[5] * s.J[5]) / fy + v_mean[1] * y * s.g;
+  v_k[2] = v_mean[0];
+  v_k[3] = v_mean[1];
+  // J00 = fx (g + x^2 h), J01 = fx x y h, J02 = -fx x / n, and so on.
+  const T v_g = fx * v_J[0] + fy * v_J[2];
+  const T v_cross = fx * v_J[4] + fy * v_J[5];  // by x y h
+  const T v_h = fx * v_J[0] * x * x + fy * v_J[2] * y * y + v_cross * x * y;
+  const T v_n = (fx * v_J[1] * x + fy * v_J[3] * y) * gap;
+  // The mean's derivative by the point is J itself.
+  v_p[0] = v_mean[0] * s.J[0] + v_mean[1] * s.J[5] + 2 * fx * v_J[0] * x * s.h +
+           v_cross * y * s.h - fx * v_J[1] / n;
+  v_p[1] = v_mean[0] * s.J[4] + v_mean[1] * s.J[2] + 2 * fy * v_J[2] * y * s.h +
+           v_cross * x * s.h - fy * v_J[3] / n;
+  v_p[2] = v_mean[0] * s.J[1] + v_mean[1] * s.J[3];
+  // dg = h (x dx + y dy) - dz / n; dh = k (x dx + y dy) + 2 / n^2 dz; dn = 2 (x, y, z).
+  const T v_radial = v_g * s.h + v_h * s.k + 2 * v_n;
+  v_p[0] += v_radial * x;
+  v_p[1] += v_radial * y;
+  v_p[2] += 2 * v_n * z - v_g / n + 2 * v_h * gap;
+}
+
+// The same for pinhole and ortho.
 template <bool ortho, typename T>
+STEADYVIEW_HOST_DEVICE void flat_backward(const Camera<T>& camera, const Projected<T>& s,
+                                          const T* v_J, const T* v_mean, T* v_p, T* v_k) {
+  T v_inverse = 0;
+  const T f[2] = {camera.fx, camera.fy};
+  for (int i = 0; i < 2; ++i) {
+    v_k[i] = v_J[2 * i] * s.inverse + v_mean[i] * s.p[i] * s.inverse;
+    v_k[2 + i] = v_mean[i];
+    v_p[i] = v_mean[i] * f[i] * s.inverse;
+    if constexpr (!ortho) {
+      // Numbers for flags: the compiler makes no vector loop of conditions joined by |.
+      const T slope = s.p[i] * s.inverse;
+      const T above = slope < camera.low[i] ? T(0) : T(1), below = slope > camera.high[i] ? T(0) : T(1);
+      const T free = above * below, held = 1 - free;
+      const T v_u = -v_J[2 * i + 1] * s.J[2 * i], v_bound = held * v_u / f[i];
+      v_k[i] -= v_J[2 * i + 1] * s.u[i] * s.inverse + v_bound * s.u[i];
+      v_k[2 + i] -= v_bound;  // the bounds depend on the intrinsics
+      v_p[i] += free * v_u * s.inverse;
+      v_inverse += f[i] * (v_J[2 * i] - v_J[2 * i + 1] * s.u[i] + v_mean[i] * s.p[i]) +
+                   free * v_u * s.p[i];
+    }
+  }
+  v_p[2] = ortho ? T(0) : -v_inverse * s.inverse * s.inverse;
+}
+
+// v_cov: by xx, xy and yy. v_mean: by the mean on the image.
+template <CameraModel model, typename T>
 STEADYVIEW_HOST_DEVICE void project_backward(const Camera<T>& camera, const T* m, const T* scale,
                                              const Projected<T>& s, const T* v_mean, T v_depth,
                                              const T* v_cov, ProjectedGradient<T>& g) {
+  constexpr bool ortho = model == CameraModel::ortho, curved = model == CameraModel::fisheye;
   T v_F[6], v_U[6], v_M[9];
   for (int j = 0; j < 3; ++j) {
     v_F[j] = 2 * v_cov[0] * s.F[j] + v_cov[1] * s.F[3 + j];
@@ -172,7 +267,7 @@ STEADYVIEW_HOST_DEVICE void project_backward(const Camera<T>& camera, const T* m
   for (int i = 0; i < 4; ++i) g.quat[i] = (v_q[i] - along * s.q[i]) * s.norm;
   // The camera's rotation, through U = J R.
   const T* r = camera.r;
-  T v_J[4] = {0, 0, 0, 0};
+  T v_J[6] = {0, 0, 0, 0, 0, 0};
   for (int j = 0; j < 3; ++j) {
     v_J[0] += v_U[j] * r[j];
     v_J[1] += v_U[j] * r[6 + j];
@@ -181,25 +276,20 @@ STEADYVIEW_HOST_DEVICE void project_backward(const Camera<T>& camera, const T* m
     g.r[j] = s.J[0] * v_U[j];
     g.r[3 + j] = s.J[2] * v_U[3 + j];
     g.r[6 + j] = s.J[1] * v_U[j] + s.J[3] * v_U[3 + j];
-  }
-  T v_p[3], v_inverse = 0;
-  const T f[2] = {camera.fx, camera.fy};
-  for (int i = 0; i < 2; ++i) {
-    g.k[i] = v_J[2 * i] * s.inverse + v_mean[i] * s.p[i] * s.inverse;
-    g.k[2 + i] = v_mean[i];
-    v_p[i] = v_mean[i] * f[i] * s.inverse;
-    if constexpr (!ortho) {
-      const T slope = s.p[i] * s.inverse;
-      const bool bounded = (slope < camera.low[i]) | (slope > camera.high[i]);
-      const T v_u = -v_J[2 * i + 1] * s.J[2 * i];
-      g.k[i] -= v_J[2 * i + 1] * s.u[i] * s.inverse + (bounded ? v_u * s.u[i] / f[i] : T(0));
-      g.k[2 + i] -= bounded ? v_u / f[i] : T(0);  // the bounds depend on the intrinsics
-      v_p[i] += bounded ? T(0) : v_u * s.inverse;
-      v_inverse += f[i] * (v_J[2 * i] - v_J[2 * i + 1] * s.u[i] + v_mean[i] * s.p[i]) +
-                   (bounded ? T(0) : v_u * s.p[i]);
+    if constexpr (curved) {
+      v_J[4] += v_U[j] * r[3 + j];
+      v_J[5] += v_U[3 + j] * r[j];
+      g.r[3 + j] += s.J[4] * v_U[j];
+      g.r[j] += s.J[5] * v_U[3 + j];
     }
   }
-  v_p[2] = v_depth - (ortho ? T(0) : v_inverse * s.inverse * s.inverse);
+  T v_p[3];
+  if constexpr (curved) {
+    fisheye_backward(camera, s, v_J, v_mean, v_p, g.k);
+  } else {
+    flat_backward<ortho>(camera, s, v_J, v_mean, v_p, g.k);
+  }
+  v_p[2] += v_depth;
   for (int i = 0; i < 3; ++i) {
     g.mean[i] = r[i] * v_p[0] + r[3 + i] * v_p[1] + r[6 + i] * v_p[2];
     g.t[i] = v_p[i];

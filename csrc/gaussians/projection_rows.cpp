@@ -70,7 +70,7 @@ struct Seen {
   T seen[kBlock], valid[kBlock];  // 1 or 0
 };
 
-template <bool ortho, bool antialiased, typename T>
+template <CameraModel model, bool antialiased, typename T>
 void project_block(const Camera<T>& camera, const Block<T>& b, Seen<T>& out) {
 #pragma GCC ivdep
   for (int l = 0; l < kBlock; ++l) {
@@ -78,7 +78,7 @@ void project_block(const Camera<T>& camera, const Block<T>& b, Seen<T>& out) {
     const T quat[4] = {b.quat[0][l], b.quat[1][l], b.quat[2][l], b.quat[3][l]};
     const T scale[3] = {b.scale[0][l], b.scale[1][l], b.scale[2][l]};
     Projected<T> s;
-    project<ortho>(camera, m, quat, scale, s);
+    project<model>(camera, m, quat, scale, s);
     const T compensation = root(s.det0 / s.det);
     const T opacity = antialiased ? b.opacity[l] * compensation : b.opacity[l];
     // Where the opacity falls to kSmallestAlpha, and 3.33 sigma at most.
@@ -129,19 +129,19 @@ STEADYVIEW_HOST_DEVICE void store_block(const Projection<T>& p, int64_t at, int6
 template <typename T>
 void project_all(const Projection<T>& p, int64_t c, int64_t first, int64_t last, int64_t* invalid) {
   const Camera<T> camera = camera_of(p, c);
-  const bool ortho = p.model == CameraModel::ortho, antialiased = p.compensations != nullptr;
+  constexpr auto pinhole = CameraModel::pinhole, ortho = CameraModel::ortho;
+  constexpr auto fisheye = CameraModel::fisheye;
+  void (*block_of[])(const Camera<T>&, const Block<T>&, Seen<T>&) = {
+      project_block<pinhole, false, T>, project_block<pinhole, true, T>,
+      project_block<ortho, false, T>,   project_block<ortho, true, T>,
+      project_block<fisheye, false, T>, project_block<fisheye, true, T>};
+  const auto project_one = block_of[2 * static_cast<int>(p.model) + (p.compensations ? 1 : 0)];
   Block<T> block;
   Seen<T> seen;
   for (int64_t i = first; i < last; i += kBlock) {
     const int64_t n = least<int64_t>(kBlock, last - i);
     load_block(p, i, n, block);
-    if (ortho) {
-      antialiased ? project_block<true, true>(camera, block, seen)
-                  : project_block<true, false>(camera, block, seen);
-    } else {
-      antialiased ? project_block<false, true>(camera, block, seen)
-                  : project_block<false, false>(camera, block, seen);
-    }
+    project_one(camera, block, seen);
     store_block(p, c * p.count + i, n, seen, invalid);
   }
 }
@@ -152,7 +152,7 @@ struct BlockGradient {
 };
 
 // Adds a camera's part to `out` and, over the lanes, to sums.
-template <bool ortho, typename T>
+template <CameraModel model, typename T>
 void project_block_gradient(const ProjectionGradient<T>& g, const Camera<T>& camera,
                             const Block<T>& b, int64_t at, int64_t n, BlockGradient<T>& out,
                             double* sums) {
@@ -174,9 +174,9 @@ void project_block_gradient(const ProjectionGradient<T>& g, const Camera<T>& cam
     Projected<T> s;
     ProjectedGradient<T> v;
     T by_cov[3];
-    project<ortho>(camera, m, quat, scale, s);
+    project<model>(camera, m, quat, scale, s);
     covariance_backward(s, camera.eps, by_conic, v_compensation[0][l], by_cov);
-    project_backward<ortho>(camera, m, scale, s, by_mean, v_depth[0][l], by_cov, v);
+    project_backward<model>(camera, m, scale, s, by_mean, v_depth[0][l], by_cov, v);
     const bool ok = seen[l] != 0;  // what is not seen may be NaN here
 #pragma GCC unroll 4
     for (int k = 0; k < 4; ++k) {
@@ -226,11 +226,12 @@ void project_all_gradients(const ProjectionGradient<T>& g, int64_t first, int64_
     for (int64_t c = 0; c < p.cameras; ++c) {
       const Camera<T> camera = camera_of(p, c);
       double* pose = sums ? sums + c * kPoseSums : nullptr;
-      if (p.model == CameraModel::ortho) {
-        project_block_gradient<true>(g, camera, block, c * p.count + i, n, out, pose);
-      } else {
-        project_block_gradient<false>(g, camera, block, c * p.count + i, n, out, pose);
-      }
+      const auto gradient = p.model == CameraModel::pinhole
+                                ? project_block_gradient<CameraModel::pinhole, T>
+                            : p.model == CameraModel::ortho
+                                ? project_block_gradient<CameraModel::ortho, T>
+                                : project_block_gradient<CameraModel::fisheye, T>;
+      gradient(g, camera, block, c * p.count + i, n, out, pose);
     }
     store<3>(out.mean, i, n, g.grad_means);
     store<4>(out.quat, i, n, g.grad_quats);

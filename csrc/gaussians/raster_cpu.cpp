@@ -14,11 +14,14 @@ namespace {
 
 constexpr double kLn2 = 0.6931471805599453;
 
-// One image's splats in their tiles.
+// Splats from `base` on in the tiles of the images from `image` on.
 template <typename T>
 struct Scene {
   std::unique_ptr<Splat<T>[]> splats;
   TileLists tiles;
+  int64_t base, count, image;
+
+  int64_t jobs() const { return tiles.images * tiles.columns * tiles.rows; }
 };
 
 template <typename T>
@@ -29,8 +32,13 @@ int64_t make_splats(const Raster<T>& r, int64_t base, int64_t group, int channel
 
 template <typename T>
 Scene<T> make_scene(const Raster<T>& r, int64_t image, int channels, bool with_slots) {
-  const int64_t base = r.first[image], count = r.first[image + 1] - base;
+  const bool listed = r.tile_offsets != nullptr;
+  const int64_t base = listed ? 0 : r.first[image];
+  const int64_t count = listed ? r.count : r.first[image + 1] - base;
   Scene<T> scene;
+  scene.base = base;
+  scene.count = count;
+  scene.image = image;
   scene.splats.reset(new Splat<T>[static_cast<size_t>(std::max<int64_t>(count, 1))]);
   const std::unique_ptr<Keyed<T>[]> keyed(
       new Keyed<T>[static_cast<size_t>(std::max<int64_t>(count, 1))]);
@@ -39,39 +47,51 @@ Scene<T> make_scene(const Raster<T>& r, int64_t image, int channels, bool with_s
     counts[static_cast<size_t>(first / kSplatChunk)] =
         make_splats(r, base, 0, channels, first, last, scene.splats.get(), keyed.get() + first);
   });
-  scene.tiles = sort_into_tiles(scene.splats.get(), count, keyed.get(), counts.data(), r.width,
-                                r.height, with_slots);
+  scene.tiles = listed ? take_lists(r, scene.splats.get(), count, with_slots)
+                       : sort_into_tiles(scene.splats.get(), count, keyed.get(), counts.data(),
+                                         r.width, r.height, with_slots);
   return scene;
+}
+
+// Calls draw(scene) for each image, or once where the lists are of all images.
+template <typename T, typename Draw>
+void for_scenes(const Raster<T>& r, bool with_slots, Draw draw) {
+  const int channels = static_cast<int>(std::min<int64_t>(kGroup, r.channels));
+  for (int64_t image = 0; image < (r.tile_offsets ? 1 : r.images); ++image) {
+    draw(make_scene(r, image, channels, with_slots));
+  }
 }
 
 // The colours of another group of channels.
 template <typename T>
-void recolor(const Raster<T>& r, int64_t image, int64_t group, int channels, Splat<T>* splats) {
-  const int64_t base = r.first[image];
-  parallel_for(base, r.first[image + 1], kSplatChunk, [&](int64_t first, int64_t last) {
+void recolor(const Raster<T>& r, const Scene<T>& scene, int64_t group, int channels) {
+  const T* colors = r.colors + scene.base * r.channels + group;
+  parallel_for(0, scene.count, kSplatChunk, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
-      for (int c = 0; c < channels; ++c)
-        splats[i - base].color[c] = r.colors[i * r.channels + group + c];
+      for (int c = 0; c < channels; ++c) scene.splats[i].color[c] = colors[i * r.channels + c];
     }
   });
 }
 
 template <typename T>
-TileJob<T> make_job(const Raster<T>& r, const Scene<T>& scene, int64_t image, int64_t group,
-                    int64_t tile) {
-  const int64_t* starts = scene.tiles.starts.get();
-  const int64_t pixels = r.width * r.height;
+TileJob<T> make_job(const Raster<T>& r, const Scene<T>& scene, int64_t group, int64_t job) {
+  const TileLists& tiles = scene.tiles;
+  const int64_t* starts = tiles.starts.get();
+  const int64_t each = tiles.columns * tiles.rows, image = scene.image + job / each;
+  const int64_t x = job % tiles.columns * tiles.tile, y = job % each / tiles.columns * tiles.tile;
+  const int64_t pixels = image * r.width * r.height;
   return {.splats = scene.splats.get(),
-          .entries = scene.tiles.entries.get() + starts[tile],
-          .count = starts[tile + 1] - starts[tile],
-          .x = tile % scene.tiles.columns * kTile,
-          .y = tile / scene.tiles.columns * kTile,
+          .entries = tiles.entries.get() + starts[job],
+          .count = starts[job + 1] - starts[job],
+          .x = x,
+          .y = y,
+          .right = std::min(x + tiles.tile, r.width),
+          .bottom = std::min(y + tiles.tile, r.height),
           .width = r.width,
-          .height = r.height,
           .stride = r.channels,
           .background = r.backgrounds ? r.backgrounds + image * r.channels + group : nullptr,
-          .image = r.image + image * pixels * r.channels + group,
-          .alphas = group == 0 ? r.alphas + image * pixels : nullptr};
+          .image = r.image + pixels * r.channels + group,
+          .alphas = group == 0 ? r.alphas + pixels : nullptr};
 }
 
 template <typename T>
@@ -86,8 +106,8 @@ void take_gradient(const TileGradientJob<T>& job, int channels, bool with_abs) {
 
 // Adds up a splat's records in their order, and turns the sums into gradients.
 template <typename T>
-void collect(const RasterGradient<T>& g, const Scene<T>& scene, const T* records, int64_t base,
-             int64_t first, int64_t last, int64_t group, int channels) {
+void collect(const RasterGradient<T>& g, const Scene<T>& scene, const T* records, int64_t first,
+             int64_t last, int64_t group, int channels) {
   const Raster<T>& r = g.forward;
   const bool with_abs = g.abs_means2d != nullptr;
   const int size = record_size(channels, with_abs);
@@ -97,7 +117,7 @@ void collect(const RasterGradient<T>& g, const Scene<T>& scene, const T* records
     for (int64_t slot = scene.tiles.first_slots[static_cast<size_t>(i)]; slot < end; ++slot) {
       for (int k = 0; k < size; ++k) sum[k] += records[slot * size + k];
     }
-    const int64_t at = base + i;
+    const int64_t at = scene.base + i;
     const T *conic = r.conics + 3 * at, A = conic[0], B = conic[1], C = conic[2];
     const T values[6] = {
         A * sum[1] + B * sum[2], B * sum[1] + C * sum[2],
@@ -122,46 +142,45 @@ void collect(const RasterGradient<T>& g, const Scene<T>& scene, const T* records
 
 template <typename T>
 void rasterize_cpu(const Raster<T>& r) {
-  for (int64_t image = 0; image < r.images; ++image) {
-    const int first_channels = static_cast<int>(std::min<int64_t>(kGroup, r.channels));
-    const Scene<T> scene = make_scene(r, image, first_channels, false);
+  for_scenes(r, false, [&](const Scene<T>& scene) {
     for (int64_t group = 0; group < r.channels; group += kGroup) {
       const int channels = static_cast<int>(std::min<int64_t>(kGroup, r.channels - group));
-      if (group > 0) recolor(r, image, group, channels, scene.splats.get());
-      parallel_for(0, scene.tiles.columns * scene.tiles.rows, 1, [&](int64_t tile, int64_t) {
-        draw(make_job(r, scene, image, group, tile), channels);
+      if (group > 0) recolor(r, scene, group, channels);
+      parallel_for(0, scene.jobs(), 1, [&](int64_t job, int64_t) {
+        draw(make_job(r, scene, group, job), channels);
       });
     }
-  }
+  });
 }
 
 template <typename T>
 void rasterize_gradient_cpu(const RasterGradient<T>& g) {
   const Raster<T>& r = g.forward;
   const bool with_abs = g.abs_means2d != nullptr;
-  for (int64_t image = 0; image < r.images; ++image) {
-    const int64_t base = r.first[image], count = r.first[image + 1] - base;
-    const int first_channels = static_cast<int>(std::min<int64_t>(kGroup, r.channels));
-    const Scene<T> scene = make_scene(r, image, first_channels, true);
-    const std::unique_ptr<T[]> records(new T[static_cast<size_t>(
-        std::max<int64_t>(scene.tiles.total * record_size(first_channels, with_abs), 1))]);
+  for_scenes(r, true, [&](const Scene<T>& scene) {
+    const int64_t size = record_size(static_cast<int>(std::min<int64_t>(kGroup, r.channels)),
+                                     with_abs);
+    const std::unique_ptr<T[]> records(
+        new T[static_cast<size_t>(std::max<int64_t>(scene.tiles.total * size, 1))]);
     for (int64_t group = 0; group < r.channels; group += kGroup) {
       const int channels = static_cast<int>(std::min<int64_t>(kGroup, r.channels - group));
-      if (group > 0) recolor(r, image, group, channels, scene.splats.get());
-      parallel_for(0, scene.tiles.columns * scene.tiles.rows, 1, [&](int64_t tile, int64_t) {
-        const int64_t pixels = r.width * r.height;
-        const TileGradientJob<T> job{
-            .forward = make_job(r, scene, image, group, tile),
-            .grad_image = g.grad_image + image * pixels * r.channels + group,
-            .grad_alphas = group == 0 ? g.grad_alphas + image * pixels : nullptr,
-            .records = records.get()};
-        take_gradient(job, channels, with_abs);
+      if (group > 0) recolor(r, scene, group, channels);
+      parallel_for(0, scene.jobs(), 1, [&](int64_t job, int64_t) {
+        const TileJob<T> forward = make_job(r, scene, group, job);
+        take_gradient(
+            TileGradientJob<T>{
+                .forward = forward,
+                .grad_image = g.grad_image + (forward.image - r.image),
+                .grad_alphas = forward.alphas ? g.grad_alphas + (forward.alphas - r.alphas)
+                                              : nullptr,
+                .records = records.get()},
+            channels, with_abs);
       });
-      parallel_for(0, count, kSplatChunk / 8, [&](int64_t first, int64_t last) {
-        collect(g, scene, records.get(), base, first, last, group, channels);
+      parallel_for(0, scene.count, kSplatChunk / 8, [&](int64_t first, int64_t last) {
+        collect(g, scene, records.get(), first, last, group, channels);
       });
     }
-  }
+  });
 }
 
 template void rasterize_cpu(const Raster<float>&);

@@ -151,5 +151,50 @@ struct Lanes<float> : LaneTypes<float> {
 };
 #endif
 
+// Pixels of `channels` numbers each, one after another, to a vector a channel, and back.
+template <typename T, int channels>
+inline __attribute__((always_inline)) void split_channels(const T* pixels,
+                                                          typename LaneTypes<T>::V* split) {
+  constexpr int n = kLanes<T>;
+  typename LaneTypes<T>::V part[channels];
+  for (int k = 0; k < channels; ++k) __builtin_memcpy(&part[k], pixels + k * n, sizeof(part[k]));
+#pragma GCC unroll 4
+  for (int c = 0; c < channels; ++c) {
+    typename LaneTypes<T>::V value = part[0];
+#pragma GCC unroll 4
+    for (int k = channels > 1 ? 1 : 0; k < channels; ++k) {
+      typename LaneTypes<T>::I from{};
+#pragma GCC unroll 16
+      for (int l = 0; l < n; ++l) {
+        const int at = l * channels + c;
+        from[l] = at / n == k ? n + at % n : k == 1 ? at % n : l;
+      }
+      if (channels > 1) value = __builtin_shuffle(value, part[k], from);
+    }
+    split[c] = value;
+  }
+}
+
+template <typename T, int channels>
+inline __attribute__((always_inline)) void join_channels(const typename LaneTypes<T>::V* split,
+                                                         T* pixels) {
+  constexpr int n = kLanes<T>;
+#pragma GCC unroll 4
+  for (int k = 0; k < channels; ++k) {
+    typename LaneTypes<T>::V value = split[0];
+#pragma GCC unroll 4
+    for (int c = channels > 1 ? 1 : 0; c < channels; ++c) {
+      typename LaneTypes<T>::I from{};
+#pragma GCC unroll 16
+      for (int l = 0; l < n; ++l) {
+        const int at = k * n + l;
+        from[l] = at % channels == c ? n + at / channels : c == 1 ? at / channels : l;
+      }
+      if (channels > 1) value = __builtin_shuffle(value, split[c], from);
+    }
+    __builtin_memcpy(pixels + k * n, &value, sizeof(value));
+  }
+}
+
 }  // namespace
 }  // namespace steadyview::gaussians::STEADYVIEW_ISA

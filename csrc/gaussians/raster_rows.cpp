@@ -40,12 +40,12 @@ struct Brush {
   T x, y;  // from the tile's corner
   int first_column, last_column, first_row, last_row;
 
-  inline __attribute__((always_inline)) Brush(const Splat<T>& s, int64_t tile_x, int64_t tile_y) {
-    const int ox = static_cast<int>(tile_x), oy = static_cast<int>(tile_y);
+  inline __attribute__((always_inline)) Brush(const Splat<T>& s, const TileJob<T>& job) {
+    const int ox = static_cast<int>(job.x), oy = static_cast<int>(job.y);
     first_column = most(s.left - ox, 0) / kWide;
-    last_column = least(s.right - ox, kTile - 1) / kWide;
+    last_column = (least(s.right, static_cast<int>(job.right) - 1) - ox) / kWide;
     first_row = most(s.top - oy, 0) / kHigh<T>;
-    last_row = least(s.bottom - oy, kTile - 1) / kHigh<T>;
+    last_row = (least(s.bottom, static_cast<int>(job.bottom) - 1) - oy) / kHigh<T>;
     x = s.x - static_cast<T>(ox);
     y = s.y - static_cast<T>(oy);
     p = L::all(s.p);
@@ -121,9 +121,7 @@ inline __attribute__((always_inline)) void write_block(const TileJob<T>& job,
   V color[channels];
   for (int c = 0; c < channels; ++c) color[c] = pixels.color[c] + left * background[c];
   alignas(64) T line[B::lanes * channels], opaque[B::lanes];
-  for (int l = 0; l < B::lanes; ++l) {
-    for (int c = 0; c < channels; ++c) line[l * channels + c] = color[c][l];
-  }
+  join_channels<T, channels>(color, line);
   __builtin_memcpy(opaque, &alpha, sizeof(alpha));
   for (int64_t row = 0; row < rows; ++row) {
     const int64_t at = (y + row) * job.width + x;
@@ -148,16 +146,18 @@ void draw(const TileJob<T>& job) {
   using B = Block<T>;
   using V = typename L::V;
   Pixels<T, channels> frame[B::count];
-  for (auto& pixels : frame) {
-    pixels.left = L::all(T(1));
-    for (int c = 0; c < channels; ++c) pixels.color[c] = L::all(T(0));
+  for (int i = 0; i < B::count; ++i) {
+    const bool beside = job.x + i % B::across * kWide >= job.right ||
+                        job.y + i / B::across * B::high >= job.bottom;
+    frame[i].left = L::all(beside ? T(-1) : T(1));  // what is beside the tile is done
+    for (int c = 0; c < channels; ++c) frame[i].color[c] = L::all(T(0));
   }
   const V columns = B::columns(), rows = B::rows();
   const V cutoff = L::all(T(-kCutoff)), least_left = L::all(T(kSmallestTransmittance));
   for (int64_t k = 0; k < job.count; ++k) {
     prefetch(job, k);
     const Splat<T>& s = job.splats[job.entries[k].splat];
-    const Brush<T> brush(s, job.x, job.y);
+    const Brush<T> brush(s, job);
     V color[channels];
     for (int c = 0; c < channels; ++c) color[c] = L::all(s.color[c]);
     Walk<T> walk(brush);
@@ -180,8 +180,8 @@ void draw(const TileJob<T>& job) {
   for (int c = 0; c < channels; ++c) background[c] = job.background ? job.background[c] : T(0);
   for (int i = 0; i < B::count; ++i) {
     const int64_t x = job.x + i % B::across * kWide, y = job.y + i / B::across * B::high;
-    const int64_t wide = least<int64_t>(kWide, job.width - x);
-    const int64_t high = least<int64_t>(B::high, job.height - y);
+    const int64_t wide = least<int64_t>(kWide, job.right - x);
+    const int64_t high = least<int64_t>(B::high, job.bottom - y);
     if (wide > 0 && high > 0) write_block<T, channels>(job, frame[i], background, x, y, wide, high);
   }
 }
@@ -200,8 +200,8 @@ inline __attribute__((always_inline)) void read_block(const TileJob<T>& job, con
                                                       typename Lanes<T>::V* values) {
   using B = Block<T>;
   alignas(64) T line[B::lanes * channels] = {};
-  const int64_t wide = least<int64_t>(kWide, job.width - x);
-  const int64_t high = least<int64_t>(B::high, job.height - y);
+  const int64_t wide = least<int64_t>(kWide, job.right - x);
+  const int64_t high = least<int64_t>(B::high, job.bottom - y);
   for (int64_t row = 0; row < high; ++row) {
     const T* from = image + ((y + row) * job.width + x) * stride;
     T* to = line + row * kWide * channels;
@@ -213,11 +213,7 @@ inline __attribute__((always_inline)) void read_block(const TileJob<T>& job, con
       for (int c = 0; c < channels; ++c) to[k * channels + c] = from[k * stride + c];
     }
   }
-  for (int c = 0; c < channels; ++c) {
-    typename Lanes<T>::V value = Lanes<T>::all(T(0));
-    for (int l = 0; l < B::lanes; ++l) value[l] = line[l * channels + c];
-    values[c] = value;
-  }
+  split_channels<T, channels>(line, values);
 }
 
 template <typename T, int channels>
@@ -261,7 +257,7 @@ void gradient(const TileGradientJob<T>& job) {
   for (int64_t k = 0; k < f.count; ++k) {
     prefetch(f, k);
     const Splat<T>& s = f.splats[f.entries[k].splat];
-    const Brush<T> brush(s, f.x, f.y);
+    const Brush<T> brush(s, f);
     V color[channels], sum[size];
     for (int c = 0; c < channels; ++c) color[c] = L::all(s.color[c]);
 #pragma GCC unroll 16  // else the sums would live in memory

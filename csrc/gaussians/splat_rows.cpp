@@ -63,8 +63,8 @@ STEADYVIEW_HOST_DEVICE void load_block(const Raster<T>& r, int64_t at, int64_t n
     g.B[l] = r.conics[3 * i + 1];
     g.C[l] = r.conics[3 * i + 2];
     g.opacity[l] = r.opacities[i];
-    g.depth[l] = r.depths[i];
-    for (int k = 0; k < 2; ++k) g.radius[k][l] = static_cast<T>(r.radii[2 * i + k]);
+    g.depth[l] = r.depths ? r.depths[i] : T(0);
+    for (int k = 0; k < 2; ++k) g.radius[k][l] = r.radii ? static_cast<T>(r.radii[2 * i + k]) : T(1e9);
   }
 }
 

@@ -193,6 +193,51 @@ TileLists sort_into_tiles(const Splat<T>* splats, int64_t count, Keyed<T>* keyed
   return lists;
 }
 
+template <typename T>
+TileLists take_lists(const Raster<T>& r, const Splat<T>* splats, int64_t count, bool with_slots) {
+  TileLists lists;
+  lists.tile = r.tile_size;
+  lists.images = r.images;
+  lists.columns = (r.width + r.tile_size - 1) / r.tile_size;
+  lists.rows = (r.height + r.tile_size - 1) / r.tile_size;
+  const int64_t tiles = lists.columns * lists.rows, all = lists.images * tiles;
+  lists.starts = make_buffer<int64_t>(all + 1);
+  lists.entries = make_buffer<TileEntry>(r.entries);
+  if (with_slots) {
+    lists.first_slots = make_buffer<int64_t>(count + 1);
+    std::fill_n(lists.first_slots.get(), count + 1, 0);
+  }
+  int64_t total = 0;
+  for (int64_t k = 0; k < all; ++k) {
+    lists.starts[static_cast<size_t>(k)] = total;
+    if (r.tile_masks && !r.tile_masks[k]) continue;
+    const int64_t left = k % lists.columns * r.tile_size;
+    const int64_t top = k % tiles / lists.columns * r.tile_size;
+    const int64_t end = k + 1 < all ? r.tile_offsets[k + 1] : r.entries;
+    for (int64_t i = r.tile_offsets[k]; i < end; ++i) {
+      const Splat<T>& s = splats[r.tile_ids[i]];
+      const bool touches = s.right >= left && s.left < left + r.tile_size && s.bottom >= top &&
+                           s.top < top + r.tile_size;
+      if (!touches) continue;  // the lists come from boxes and may be generous
+      lists.entries[static_cast<size_t>(total++)] = {static_cast<uint32_t>(r.tile_ids[i]), 0};
+      if (with_slots) ++lists.first_slots[static_cast<size_t>(r.tile_ids[i]) + 1];
+    }
+  }
+  lists.starts[static_cast<size_t>(all)] = lists.total = total;
+  if (!with_slots) return lists;
+  for (int64_t i = 0; i < count; ++i) {
+    lists.first_slots[static_cast<size_t>(i + 1)] += lists.first_slots[static_cast<size_t>(i)];
+  }
+  std::vector<int64_t> next(lists.first_slots.get(), lists.first_slots.get() + count);
+  for (int64_t i = 0; i < total; ++i) {
+    TileEntry& entry = lists.entries[static_cast<size_t>(i)];
+    entry.slot = static_cast<uint32_t>(next[entry.splat]++);
+  }
+  return lists;
+}
+
+template TileLists take_lists(const Raster<float>&, const Splat<float>*, int64_t, bool);
+template TileLists take_lists(const Raster<double>&, const Splat<double>*, int64_t, bool);
 template TileLists sort_into_tiles(const Splat<float>*, int64_t, Keyed<float>*, const int64_t*,
                                    int64_t, int64_t, bool);
 template TileLists sort_into_tiles(const Splat<double>*, int64_t, Keyed<double>*, const int64_t*,

@@ -46,10 +46,11 @@ struct TileEntry {
   uint32_t splat, slot;  // slots count the entries of splat 0, then those of splat 1, ...
 };
 
-// The splats of every tile of one image, front to back.
+// The splats of every tile of the images, front to back.
 struct TileLists {
-  int64_t columns = 0, rows = 0, total = 0;
-  std::unique_ptr<int64_t[]> starts;       // (columns * rows + 1) into entries
+  int64_t tile = kTile;  // side, px: at most kTile
+  int64_t images = 1, columns = 0, rows = 0, total = 0;
+  std::unique_ptr<int64_t[]> starts;       // (images * columns * rows + 1) into entries
   std::unique_ptr<TileEntry[]> entries;    // (total)
   std::unique_ptr<int64_t[]> first_slots;  // (splats + 1); null without gradients
 };
@@ -60,12 +61,18 @@ template <typename T>
 TileLists sort_into_tiles(const Splat<T>* splats, int64_t count, Keyed<T>* keyed,
                           const int64_t* counts, int64_t width, int64_t height, bool with_slots);
 
+// The same of lists that the caller brings: Raster::tile_offsets and so on.
+template <typename T>
+TileLists take_lists(const Raster<T>& raster, const Splat<T>* splats, int64_t count,
+                     bool with_slots);
+
 template <typename T>
 struct TileJob {
   const Splat<T>* splats;
   const TileEntry* entries;
   int64_t count;
-  int64_t x, y, width, height;  // the tile's first pixel; the image's size
+  int64_t x, y, right, bottom;  // the tile's first pixel, and the first beyond it, in the image
+  int64_t width;                // of the image
   int64_t stride;               // channels of the image
   const T* background;          // this group's first channel, as image; or null
   T* image;                     // (height, width, stride)

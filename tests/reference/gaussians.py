@@ -17,14 +17,23 @@ def rotation(q):
     return torch.eye(3, dtype=q.dtype) + 2 * w * skew + 2 * skew @ skew
 
 
-def splat(mean, quat, scale, viewmat, K, width, height, ortho=False):
+def splat(mean, quat, scale, viewmat, K, width, height, model="pinhole"):
     """Mean on the image, covariance on the image without EPS2D, depth."""
     p = viewmat[:3, :3] @ mean + viewmat[:3, 3]
     axes = rotation(quat) @ torch.diag(scale)
     covariance = viewmat[:3, :3] @ axes @ axes.T @ viewmat[:3, :3].T
     fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
     zero = torch.zeros_like(fx)
-    if ortho:
+    if model == "fisheye":
+        # The angle from the axis, as a length along the direction on the image; its derivative is
+        # autograd's.
+        def image(point):
+            away = point[:2].norm()
+            return torch.atan2(away, point[2]) * point[:2] / away * torch.stack([fx, fy])
+
+        J = torch.autograd.functional.jacobian(image, p, create_graph=True)
+        return image(p) + torch.stack([cx, cy]), J @ covariance @ J.T, p[2]
+    if model == "ortho":
         J = torch.stack([fx, zero, zero, zero, fy, zero]).reshape(2, 3)
         return torch.stack([fx * p[0] + cx, fy * p[1] + cy]), J @ covariance @ J.T, p[2]
     x, y = p[0] / p[2], p[1] / p[2]
@@ -37,7 +46,7 @@ def splat(mean, quat, scale, viewmat, K, width, height, ortho=False):
 
 def render(
     means, quats, scales, opacities, colors, viewmat, K, width, height,
-    background=None, antialiased=False, ortho=False, with_depth=False,
+    background=None, antialiased=False, model="pinhole", with_depth=False,
 ):  # fmt: skip
     """One camera: image (height, width, D), alpha (height, width)."""
     px = torch.arange(width, dtype=means.dtype) + 0.5
@@ -52,7 +61,7 @@ def render(
         if not torch.isfinite(row).all():
             continue
         mean, covariance, depth = splat(
-            means[i], quats[i], scales[i], viewmat, K, width, height, ortho
+            means[i], quats[i], scales[i], viewmat, K, width, height, model
         )
         if depth > NEAR:
             seen.append((depth.item(), i, mean, covariance, depth))

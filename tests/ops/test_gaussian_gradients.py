@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+from tests.ops.gaussian_scenes import HEIGHT, NAMES, WIDTH, camera, scene
+from tests.reference.gaussians import render
+
+pytestmark = pytest.mark.needs_torch
+
+
+@pytest.mark.parametrize("mode", ["classic", "antialiased"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_gradients_match_the_reference(torch, ops, packed, dtype, mode):
+    leaves = {k: v.requires_grad_() for k, v in scene(torch).items()}
+    zero = torch.zeros(1, dtype=torch.float64)
+    expected, alpha = render(
+        *camera(leaves), WIDTH, HEIGHT, torch.cat([leaves["backgrounds"][0], zero]),
+        mode == "antialiased", with_depth=True,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(2)
+    weights = torch.randn((HEIGHT, WIDTH, 5), generator=generator, dtype=torch.float64)
+    loss = (expected * weights[..., :4]).sum() + (alpha * weights[..., 4]).sum()
+    theirs = torch.autograd.grad(loss, list(leaves.values()))
+
+    kind = getattr(torch, dtype)
+    ours = {k: v.detach().to(kind).requires_grad_() for k, v in leaves.items()}
+    image, alphas, _ = ops.rasterization(
+        **ours, width=WIDTH, height=HEIGHT, render_mode="RGB+D", rasterize_mode=mode, packed=packed
+    )
+    weights = weights.to(kind)
+    loss = (image[0] * weights[..., :4]).sum() + (alphas[0, ..., 0] * weights[..., 4]).sum()
+    grads = torch.autograd.grad(loss, list(ours.values()))
+    for name, mine, exact in zip(ours, grads, theirs, strict=True):
+        # float32: sums of about 1e3 products with roundings of 6e-8, and their cancellation.
+        atol = (1e-4 if dtype == "float32" else 1e-12) * exact.abs().max()
+        torch.testing.assert_close(mine.double(), exact, rtol=0, atol=atol.item(), msg=name)
+
+
+def test_gradients_of_other_camera_models_and_modes(torch, ops):
+    values = scene(torch, count=7, size=0.5)
+    values["Ks"][:, 0, 0], values["Ks"][:, 1, 1] = 5, 4
+    values["Ks"][:, :2, 2] = torch.tensor([6.0, 4.0])
+    values["opacities"] = 0.3 + 0.5 * values["opacities"]
+    for model, mode in (("ortho", "RGB+ED"), ("pinhole", "ED"), ("pinhole", "D")):
+
+        def image(*arguments, model=model, mode=mode):
+            values = dict(zip(NAMES, arguments, strict=True))
+            image, alphas, _ = ops.rasterization(
+                **values, width=11, height=8, camera_model=model, render_mode=mode, packed=False
+            )
+            # Where alpha crosses 1/255 there is a step: pixels far inside only.
+            return image[:, 2:6, 3:8] * (alphas[:, 2:6, 3:8].detach() > 0.2)
+
+        leaves = [value.clone().requires_grad_() for value in values.values()]
+        output = image(*leaves)
+        weights = torch.rand_like(output)
+        grads = torch.autograd.grad((output * weights).sum(), leaves, allow_unused=True)
+        generator = torch.Generator().manual_seed(4)
+        for name, leaf, grad in zip(NAMES, leaves, grads, strict=True):
+            if grad is None:
+                assert name in ("colors", "backgrounds")
+                continue
+            step = torch.randn(leaf.shape, generator=generator, dtype=torch.float64)
+            if name in ("viewmats", "Ks"):
+                step[:, -1] = 0
+            if name == "Ks":
+                step[:, 0, 1] = step[:, 1, 0] = 0
+            eps = 1e-7
+            moved = [
+                image(*(x + sign * eps * step if x is leaf else x for x in leaves)).detach()
+                for sign in (1, -1)
+            ]
+            slope = ((moved[0] - moved[1]) * weights).sum() / (2 * eps)
+            torch.testing.assert_close((grad * step).sum(), slope, rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_absolute_gradients(torch, ops):
+    values = scene(torch, count=9)
+    for packed in (False, True):
+        values["means"].requires_grad_()
+        image, _, meta = ops.rasterization(
+            **values, width=WIDTH, height=HEIGHT, absgrad=True, packed=packed
+        )
+        means2d = meta["means2d"]
+        total = torch.zeros_like(means2d)
+        single = torch.zeros_like(means2d)
+        for y, x in np.ndindex(HEIGHT, WIDTH):
+            if image[0, y, x].sum() == 0:
+                continue
+            (grad,) = torch.autograd.grad(image[0, y, x, 1], means2d, retain_graph=True)
+            total, single = total + grad.abs(), single + grad
+            if y > 3:
+                break
+        loss = image[0, :4, :, 1].sum() + image[0, 4, : x + 1, 1].sum()
+        means2d.retain_grad()
+        loss.backward()
+        torch.testing.assert_close(means2d.absgrad, total, rtol=0, atol=1e-12)
+        torch.testing.assert_close(means2d.grad, single, rtol=0, atol=1e-12)
