@@ -98,7 +98,20 @@ def measure_stages(scene: dict[str, torch.Tensor], size: tuple[int, int], degree
     means2d, conics, opacities, depths, radii = flat
     first = torch.tensor([0, len(radii)])
     raster = lambda: torch.ops.steadyview.rasterize_gaussians(  # noqa: E731
-        means2d, None, conics, colors, opacities, depths, radii, None, first, *size
+        means2d,
+        None,
+        conics,
+        colors,
+        opacities,
+        depths,
+        radii,
+        None,
+        first,
+        None,
+        None,
+        None,
+        16,
+        *size,
     )
     return {
         "project_ms": least(project, rounds),

@@ -120,9 +120,32 @@ struct RasterGradient {
   T* grad_colors;        // (M, channels)
 };
 
+// Which splats a pixel shows, found in two passes: without ids they are counted.
+template <typename T>
+struct Contributors {
+  Raster<T> raster;         // means2d, conics, opacities, and the lists
+  const T* transmittances;  // (images, height, width), before the first splat
+  int64_t begin, end;       // batches of tile_size^2 entries of each tile's list
+  int64_t* counts;          // (images, height, width)
+  const int64_t* ends;      // the counts' running sums
+  int64_t* ids;             // (sum of the counts, 3): splat, pixel of its image, image; or null
+};
+
+template <typename T>
+void contributors_cpu(const Contributors<T>& contributors);
 template <typename T>
 void rasterize_cpu(const Raster<T>& raster);
 template <typename T>
 void rasterize_gradient_cpu(const RasterGradient<T>& gradient);
+
+// The same for arrays on a GPU, in float32 only; first stays on the host. They return an error
+// message, or null. Gradients are summed in no fixed order.
+const char* project_cuda(const Projection<float>& projection, void* stream);
+const char* project_gradient_cuda(const ProjectionGradient<float>& gradient, void* stream);
+const char* harmonics_cuda(const Harmonics<float>& harmonics, void* stream);
+const char* harmonics_gradient_cuda(const HarmonicsGradient<float>& gradient, void* stream);
+const char* rasterize_cuda(const Raster<float>& raster, void* stream);
+const char* rasterize_gradient_cuda(const RasterGradient<float>& gradient, void* stream);
+const char* contributors_cuda(const Contributors<float>& contributors, void* stream);
 
 }  // namespace steadyview::gaussians

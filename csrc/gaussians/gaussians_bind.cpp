@@ -14,6 +14,7 @@ void register_gaussians(py::module_& module) {
   module.def("evaluate_harmonics_backward", &evaluate_harmonics_backward, release);
   module.def("rasterize_gaussians", &rasterize_gaussians, release);
   module.def("rasterize_gaussians_backward", &rasterize_gaussians_backward, release);
+  module.def("find_gaussian_contributors", &find_contributors, release);
 }
 
 }  // namespace steadyview

@@ -116,19 +116,23 @@ project_gaussians(const at::Tensor& means, const at::Tensor& quats, const at::Te
   at::Tensor compensations =
       at::empty(compensate ? at::IntArrayRef({C, N}) : at::IntArrayRef({0}), whole);
   at::Tensor invalid = at::empty({C}, whole.dtype(at::kLong));
-  dispatch(op, means, [&]<typename T>() {
-    gaussians::Projection<T> p = seen.params<T>();
-    p.near_plane = near_plane;
-    p.far_plane = far_plane;
-    p.radius_clip = radius_clip;
-    p.radii = radii.mutable_data_ptr<int>();
-    p.means2d = means2d.mutable_data_ptr<T>();
-    p.depths = depths.mutable_data_ptr<T>();
-    p.conics = conics.mutable_data_ptr<T>();
-    p.compensations = compensate ? compensations.mutable_data_ptr<T>() : nullptr;
-    p.invalid = invalid.mutable_data_ptr<int64_t>();
-    gaussians::project_cpu(p);
-  });
+  dispatch(
+      op, means,
+      [&]<typename T>() {
+        gaussians::Projection<T> p = seen.params<T>();
+        p.near_plane = near_plane;
+        p.far_plane = far_plane;
+        p.radius_clip = radius_clip;
+        p.radii = radii.mutable_data_ptr<int>();
+        p.means2d = means2d.mutable_data_ptr<T>();
+        p.depths = depths.mutable_data_ptr<T>();
+        p.conics = conics.mutable_data_ptr<T>();
+        p.compensations = compensate ? compensations.mutable_data_ptr<T>() : nullptr;
+        p.invalid = invalid.mutable_data_ptr<int64_t>();
+        return p;
+      },
+      [](const auto& params) { gaussians::project_cpu(params); },
+      STEADYVIEW_GAUSSIANS_CUDA(gaussians::project_cuda));
   return {means2d, depths, conics, compensations, radii, invalid};
 }
 
@@ -165,21 +169,25 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> project_g
   at::Tensor grad_scales = at::empty({N, 3}, options);
   at::Tensor grad_viewmats = at::empty({by_camera ? C : 0, 4, 4}, options);
   at::Tensor grad_Ks = at::empty({by_camera ? C : 0, 3, 3}, options);
-  dispatch(op, means, [&]<typename T>() {
-    gaussians::ProjectionGradient<T> g{};
-    g.forward = seen.params<T>();
-    g.forward.radii = const_cast<int*>(size.const_data_ptr<int>());
-    g.grad_means2d = data<T>(by_means2d);
-    g.grad_depths = data<T>(by_depths);
-    g.grad_conics = data<T>(by_conics);
-    g.grad_compensations = data<T>(by_compensations);
-    g.grad_means = grad_means.mutable_data_ptr<T>();
-    g.grad_quats = grad_quats.mutable_data_ptr<T>();
-    g.grad_scales = grad_scales.mutable_data_ptr<T>();
-    g.grad_viewmats = by_camera ? grad_viewmats.mutable_data_ptr<T>() : nullptr;
-    g.grad_Ks = by_camera ? grad_Ks.mutable_data_ptr<T>() : nullptr;
-    gaussians::project_gradient_cpu(g);
-  });
+  dispatch(
+      op, means,
+      [&]<typename T>() {
+        gaussians::ProjectionGradient<T> g{};
+        g.forward = seen.params<T>();
+        g.forward.radii = const_cast<int*>(size.const_data_ptr<int>());
+        g.grad_means2d = data<T>(by_means2d);
+        g.grad_depths = data<T>(by_depths);
+        g.grad_conics = data<T>(by_conics);
+        g.grad_compensations = data<T>(by_compensations);
+        g.grad_means = grad_means.mutable_data_ptr<T>();
+        g.grad_quats = grad_quats.mutable_data_ptr<T>();
+        g.grad_scales = grad_scales.mutable_data_ptr<T>();
+        g.grad_viewmats = by_camera ? grad_viewmats.mutable_data_ptr<T>() : nullptr;
+        g.grad_Ks = by_camera ? grad_Ks.mutable_data_ptr<T>() : nullptr;
+        return g;
+      },
+      [](const auto& params) { gaussians::project_gradient_cpu(params); },
+      STEADYVIEW_GAUSSIANS_CUDA(gaussians::project_gradient_cuda));
   return {grad_means, grad_quats, grad_scales, grad_viewmats, grad_Ks};
 }
 
@@ -223,11 +231,15 @@ at::Tensor evaluate_harmonics(const at::Tensor& directions, const at::Tensor& co
   const Coloured h{directions.contiguous(), coefficients.contiguous(), contiguous(masks), degree};
   h.check(op);
   at::Tensor colors = at::empty({coefficients.size(0), 3}, coefficients.options());
-  dispatch(op, coefficients, [&]<typename T>() {
-    gaussians::Harmonics<T> params = h.params<T>();
-    params.colors = colors.mutable_data_ptr<T>();
-    gaussians::harmonics_cpu(params);
-  });
+  dispatch(
+      op, coefficients,
+      [&]<typename T>() {
+        gaussians::Harmonics<T> params = h.params<T>();
+        params.colors = colors.mutable_data_ptr<T>();
+        return params;
+      },
+      [](const auto& params) { gaussians::harmonics_cpu(params); },
+      STEADYVIEW_GAUSSIANS_CUDA(gaussians::harmonics_cuda));
   return colors;
 }
 
@@ -241,13 +253,17 @@ std::tuple<at::Tensor, at::Tensor> evaluate_harmonics_backward(
   const at::Tensor grad = grad_colors.contiguous();
   at::Tensor by_coefficients = at::empty(coefficients.sizes(), coefficients.options());
   at::Tensor by_dirs = at::empty({by_directions ? directions.size(0) : 0, 3}, directions.options());
-  dispatch(op, coefficients, [&]<typename T>() {
-    gaussians::harmonics_gradient_cpu(gaussians::HarmonicsGradient<T>{
-        .forward = h.params<T>(),
-        .grad_colors = data<T>(grad),
-        .grad_coefficients = by_coefficients.mutable_data_ptr<T>(),
-        .grad_directions = by_directions ? by_dirs.mutable_data_ptr<T>() : nullptr});
-  });
+  dispatch(
+      op, coefficients,
+      [&]<typename T>() {
+        return gaussians::HarmonicsGradient<T>{
+            .forward = h.params<T>(),
+            .grad_colors = data<T>(grad),
+            .grad_coefficients = by_coefficients.mutable_data_ptr<T>(),
+            .grad_directions = by_directions ? by_dirs.mutable_data_ptr<T>() : nullptr};
+      },
+      [](const auto& params) { gaussians::harmonics_gradient_cpu(params); },
+      STEADYVIEW_GAUSSIANS_CUDA(gaussians::harmonics_gradient_cuda));
   return {by_coefficients, by_dirs};
 }
 

@@ -33,21 +33,32 @@ std::tuple<at::Tensor, at::Tensor> evaluate_harmonics_backward(
     const at::Tensor& grad_colors, const at::Tensor& directions, const at::Tensor& coefficients,
     const std::optional<at::Tensor>& masks, int64_t degree, bool by_directions);
 
-// first (images + 1) int64: where each image's splats begin. Returns (images, height, width,
-// channels) and (images, height, width, 1).
+// first (images + 1) int64: where each image's splats begin. Without depths, radii and first the
+// tiles' lists are needed: tile_offsets (images, rows, columns) int32, tile_ids (entries) int32.
+// Returns (images, height, width, channels) and (images, height, width, 1).
 std::tuple<at::Tensor, at::Tensor> rasterize_gaussians(
     const at::Tensor& means2d, const at::Tensor& conics, const at::Tensor& colors,
-    const at::Tensor& opacities, const at::Tensor& depths, const at::Tensor& radii,
-    const std::optional<at::Tensor>& backgrounds, const at::Tensor& first, int64_t width,
-    int64_t height);
+    const at::Tensor& opacities, const std::optional<at::Tensor>& depths,
+    const std::optional<at::Tensor>& radii, const std::optional<at::Tensor>& backgrounds,
+    const std::optional<at::Tensor>& first, const std::optional<at::Tensor>& tile_offsets,
+    const std::optional<at::Tensor>& tile_ids, const std::optional<at::Tensor>& tile_masks,
+    int64_t tile_size, int64_t width, int64_t height);
 
 // Gradients by means2d, conics, colors and opacities, and the absolute sums by means2d (empty
 // unless wanted).
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> rasterize_gaussians_backward(
     const at::Tensor& grad_image, const at::Tensor& grad_alphas, const at::Tensor& image,
     const at::Tensor& alphas, const at::Tensor& means2d, const at::Tensor& conics,
-    const at::Tensor& colors, const at::Tensor& opacities, const at::Tensor& depths,
-    const at::Tensor& radii, const std::optional<at::Tensor>& backgrounds, const at::Tensor& first,
-    bool with_abs);
+    const at::Tensor& colors, const at::Tensor& opacities, const std::optional<at::Tensor>& depths,
+    const std::optional<at::Tensor>& radii, const std::optional<at::Tensor>& backgrounds,
+    const std::optional<at::Tensor>& first, const std::optional<at::Tensor>& tile_offsets,
+    const std::optional<at::Tensor>& tile_ids, const std::optional<at::Tensor>& tile_masks,
+    int64_t tile_size, bool with_abs);
+
+// Rows of splat, pixel and image (int64), pixel by pixel, front to back: see Contributors.
+at::Tensor find_contributors(const at::Tensor& means2d, const at::Tensor& conics,
+                             const at::Tensor& opacities, const at::Tensor& transmittances,
+                             const at::Tensor& tile_offsets, const at::Tensor& tile_ids,
+                             int64_t tile_size, int64_t begin, int64_t end);
 
 }  // namespace steadyview

@@ -10,18 +10,17 @@ namespace steadyview::gaussians {
 
 inline constexpr int kMostDegree = 4;
 
-// K_lm for m = 0 ... l, at l (l + 1) / 2 + m: (-1)^m sqrt((2 l + 1) / (4 pi) (l - m)! / (l + m)!),
-// times sqrt(2) for m > 0.
-inline constexpr double kHarmonicScale[15] = {
-    0.28209479177387814,  0.4886025119029199,    -0.4886025119029199,  0.6307831305050401,
-    -0.36418281019735976, 0.18209140509867988,   0.7463526651802308,   -0.3046971996429772,
-    0.09635371475468515,  -0.03933623932844291,  0.8462843753216345,   -0.2676186174229157,
-    0.063078313050504,    -0.016858388283618388, 0.005960340337611203,
-};
-
 // values (16 or more: (degree + 1)^2), and the derivatives by (x, y, z) when `slopes` is not null.
 template <int degree, bool with_slopes, typename T>
 STEADYVIEW_HOST_DEVICE void harmonics(T x, T y, T z, T* values, T (*slopes)[3]) {
+  // K_lm for m = 0 ... l, at l (l + 1) / 2 + m: (-1)^m sqrt((2 l + 1) / (4 pi) (l - m)! / (l +
+  // m)!), times sqrt(2) for m > 0.
+  constexpr double kHarmonicScale[15] = {
+      0.28209479177387814,  0.4886025119029199,    -0.4886025119029199,  0.6307831305050401,
+      -0.36418281019735976, 0.18209140509867988,   0.7463526651802308,   -0.3046971996429772,
+      0.09635371475468515,  -0.03933623932844291,  0.8462843753216345,   -0.2676186174229157,
+      0.063078313050504,    -0.016858388283618388, 0.005960340337611203,
+  };
   T re[degree + 2], im[degree + 2];  // of (x + iy)^m
   re[0] = 1;
   im[0] = 0;

@@ -14,6 +14,14 @@ STEADYVIEW_HOST_DEVICE float logarithm(float x) {
   return exponent * 0.69314718f +
          2 * t * (1 + s * (1 / 3.f + s * (1 / 5.f + s * (1 / 7.f + s * (1 / 9.f)))));
 }
+#if defined(__CUDACC__)
+STEADYVIEW_HOST_DEVICE double logarithm(double x) { return log(x); }
+STEADYVIEW_HOST_DEVICE float exponential(float x) { return expf(x); }
+STEADYVIEW_HOST_DEVICE double exponential(double x) { return exp(x); }
+#else
 STEADYVIEW_HOST_DEVICE double logarithm(double x) { return __builtin_log(x); }
+STEADYVIEW_HOST_DEVICE float exponential(float x) { return __builtin_expf(x); }
+STEADYVIEW_HOST_DEVICE double exponential(double x) { return __builtin_exp(x); }
+#endif
 
 }  // namespace steadyview::gaussians

@@ -8,6 +8,7 @@
 
 #include "common/sampling.h"
 #include "gaussians/gaussians.h"
+#include "gaussians/logarithm.h"
 
 namespace steadyview::gaussians {
 
@@ -19,10 +20,21 @@ template <typename T>
 STEADYVIEW_HOST_DEVICE T most(T a, T b) {
   return a < b ? b : a;
 }
+#if defined(__CUDACC__)
+STEADYVIEW_HOST_DEVICE float root(float x) { return sqrtf(x); }
+STEADYVIEW_HOST_DEVICE double root(double x) { return sqrt(x); }
+STEADYVIEW_HOST_DEVICE float angle(float y, float x) { return atan2f(y, x); }
+STEADYVIEW_HOST_DEVICE double angle(double y, double x) { return atan2(y, x); }
+STEADYVIEW_HOST_DEVICE float ceiling(float x) { return ceilf(x); }
+STEADYVIEW_HOST_DEVICE double ceiling(double x) { return ceil(x); }
+#else
 STEADYVIEW_HOST_DEVICE float root(float x) { return __builtin_sqrtf(x); }
 STEADYVIEW_HOST_DEVICE double root(double x) { return __builtin_sqrt(x); }
 STEADYVIEW_HOST_DEVICE float angle(float y, float x) { return __builtin_atan2f(y, x); }
 STEADYVIEW_HOST_DEVICE double angle(double y, double x) { return __builtin_atan2(y, x); }
+STEADYVIEW_HOST_DEVICE float ceiling(float x) { return __builtin_ceilf(x); }
+STEADYVIEW_HOST_DEVICE double ceiling(double x) { return __builtin_ceil(x); }
+#endif
 
 // What the Gaussians of a camera share.
 template <typename T>
@@ -51,6 +63,17 @@ STEADYVIEW_HOST_DEVICE Camera<T> make_camera(const T* viewmat, const T* K, T wid
   camera.low[1] = -(camera.cy + T(0.15) * height) / camera.fy;
   camera.high[0] = (width - camera.cx + T(0.15) * width) / camera.fx;
   camera.high[1] = (height - camera.cy + T(0.15) * height) / camera.fy;
+  return camera;
+}
+
+template <typename T>
+STEADYVIEW_HOST_DEVICE Camera<T> camera_of(const Projection<T>& p, int64_t c) {
+  Camera<T> camera = make_camera(p.viewmats + 16 * c, p.Ks + 9 * c, static_cast<T>(p.width),
+                                 static_cast<T>(p.height));
+  camera.near_plane = static_cast<T>(p.near_plane);
+  camera.far_plane = static_cast<T>(p.far_plane);
+  camera.eps = static_cast<T>(p.eps2d);
+  camera.clip = static_cast<T>(p.radius_clip);
   return camera;
 }
 
@@ -94,10 +117,11 @@ STEADYVIEW_HOST_DEVICE void fisheye(const T* p, T& g, T& h, T& k) {
   const T q = s / (z * z), i = 1 / z, i3 = i * i * i;
   const bool close = (z > 0) & (q < (sizeof(T) == 4 ? T(0.03) : T(1e-3)));
   const T sg = i * (1 + q * (T(-1) / 3 + q * (T(1) / 5 + q * (T(-1) / 7 + q * (T(1) / 9)))));
-  const T sh = i3 * (T(-2) / 3 +
-                     q * (T(4) / 5 + q * (T(-6) / 7 + q * (T(8) / 9 - q * (T(10) / 11)))));
-  const T sk = i3 * i * i *
-               (T(8) / 5 + q * (T(-24) / 7 + q * (T(48) / 9 + q * (T(-80) / 11 + q * (T(120) / 13)))));
+  const T sh =
+      i3 * (T(-2) / 3 + q * (T(4) / 5 + q * (T(-6) / 7 + q * (T(8) / 9 - q * (T(10) / 11)))));
+  const T sk =
+      i3 * i * i *
+      (T(8) / 5 + q * (T(-24) / 7 + q * (T(48) / 9 + q * (T(-80) / 11 + q * (T(120) / 13)))));
   const T fg = angle(l, z) / l, fh = (z / n - fg) / s, fk = -(2 * z / (n * n) + 3 * fh) / s;
   g = close ? sg : fg;
   h = close ? sh : fh;
@@ -166,6 +190,56 @@ STEADYVIEW_HOST_DEVICE void project(const Camera<T>& camera, const T* m, const T
   s.det = s.det0 + camera.eps * (s.xx + s.yy) + camera.eps * camera.eps;
 }
 
+// What a camera sees of a Gaussian.
+template <typename T>
+struct Sight {
+  T mean[2], depth, conic[3], compensation, radius[2];
+  T seen, valid;  // 1 or 0
+};
+
+// 1 or 0: conditions joined by && would be branches.
+template <typename T>
+STEADYVIEW_HOST_DEVICE T flag(bool condition) {
+  return condition ? T(1) : T(0);
+}
+template <typename T>
+STEADYVIEW_HOST_DEVICE T finite(T x) {
+  return flag<T>(x - x == 0);
+}
+
+template <CameraModel model, bool antialiased, typename T>
+STEADYVIEW_HOST_DEVICE void see(const Camera<T>& camera, const T* m, const T* quat, const T* scale,
+                                T own_opacity, Sight<T>& out) {
+  Projected<T> s;
+  project<model>(camera, m, quat, scale, s);
+  const T compensation = root(s.det0 / s.det);
+  const T opacity = antialiased ? own_opacity * compensation : own_opacity;
+  // Where the opacity falls to kSmallestAlpha, and 3.33 sigma at most.
+  const T ratio = most(opacity * T(1 / kSmallestAlpha), T(1));
+  const T reach = least(root(2 * logarithm(ratio)), T(3.33));
+  const T rx = ceiling(least(reach * root(s.xx + camera.eps), T(1e9)));
+  const T ry = ceiling(least(reach * root(s.yy + camera.eps), T(1e9)));
+  const T sum = m[0] + m[1] + m[2] + s.norm + scale[0] + scale[1] + scale[2] + own_opacity;
+  const T result = s.mean[0] + s.mean[1] + s.xx + s.yy + 1 / s.det;
+  const T inside = least(flag<T>(s.p[2] > camera.near_plane), flag<T>(s.p[2] < camera.far_plane));
+  const T valid = least(finite(sum), most(1 - inside, finite(result)));
+  const T big = least(flag<T>(opacity >= T(kSmallestAlpha)), flag<T>(most(rx, ry) > camera.clip));
+  const T in_x = least(flag<T>(s.mean[0] + rx > 0), flag<T>(s.mean[0] - rx < camera.width));
+  const T in_y = least(flag<T>(s.mean[1] + ry > 0), flag<T>(s.mean[1] - ry < camera.height));
+  const T inverse = 1 / s.det;
+  out.seen = inside * valid * big * in_x * in_y;
+  out.valid = valid;
+  out.radius[0] = rx;
+  out.radius[1] = ry;
+  out.mean[0] = s.mean[0];
+  out.mean[1] = s.mean[1];
+  out.depth = s.p[2];
+  out.conic[0] = (s.yy + camera.eps) * inverse;
+  out.conic[1] = -s.xy * inverse;
+  out.conic[2] = (s.xx + camera.eps) * inverse;
+  out.compensation = compensation;
+}
+
 // Gradients by what went into project(); cameras' parts are added up by the caller.
 template <typename T>
 struct ProjectedGradient {
@@ -189,10 +263,10 @@ STEADYVIEW_HOST_DEVICE void fisheye_backward(const Camera<T>& camera, const Proj
   const T v_h = fx * v_J[0] * x * x + fy * v_J[2] * y * y + v_cross * x * y;
   const T v_n = (fx * v_J[1] * x + fy * v_J[3] * y) * gap;
   // The mean's derivative by the point is J itself.
-  v_p[0] = v_mean[0] * s.J[0] + v_mean[1] * s.J[5] + 2 * fx * v_J[0] * x * s.h +
-           v_cross * y * s.h - fx * v_J[1] / n;
-  v_p[1] = v_mean[0] * s.J[4] + v_mean[1] * s.J[2] + 2 * fy * v_J[2] * y * s.h +
-           v_cross * x * s.h - fy * v_J[3] / n;
+  v_p[0] = v_mean[0] * s.J[0] + v_mean[1] * s.J[5] + 2 * fx * v_J[0] * x * s.h + v_cross * y * s.h -
+           fx * v_J[1] / n;
+  v_p[1] = v_mean[0] * s.J[4] + v_mean[1] * s.J[2] + 2 * fy * v_J[2] * y * s.h + v_cross * x * s.h -
+           fy * v_J[3] / n;
   v_p[2] = v_mean[0] * s.J[1] + v_mean[1] * s.J[3];
   // dg = h (x dx + y dy) - dz / n; dh = k (x dx + y dy) + 2 / n^2 dz; dn = 2 (x, y, z).
   const T v_radial = v_g * s.h + v_h * s.k + 2 * v_n;
@@ -214,14 +288,15 @@ STEADYVIEW_HOST_DEVICE void flat_backward(const Camera<T>& camera, const Project
     if constexpr (!ortho) {
       // Numbers for flags: the compiler makes no vector loop of conditions joined by |.
       const T slope = s.p[i] * s.inverse;
-      const T above = slope < camera.low[i] ? T(0) : T(1), below = slope > camera.high[i] ? T(0) : T(1);
+      const T above = slope < camera.low[i] ? T(0) : T(1),
+              below = slope > camera.high[i] ? T(0) : T(1);
       const T free = above * below, held = 1 - free;
       const T v_u = -v_J[2 * i + 1] * s.J[2 * i], v_bound = held * v_u / f[i];
       v_k[i] -= v_J[2 * i + 1] * s.u[i] * s.inverse + v_bound * s.u[i];
       v_k[2 + i] -= v_bound;  // the bounds depend on the intrinsics
       v_p[i] += free * v_u * s.inverse;
-      v_inverse += f[i] * (v_J[2 * i] - v_J[2 * i + 1] * s.u[i] + v_mean[i] * s.p[i]) +
-                   free * v_u * s.p[i];
+      v_inverse +=
+          f[i] * (v_J[2 * i] - v_J[2 * i + 1] * s.u[i] + v_mean[i] * s.p[i]) + free * v_u * s.p[i];
     }
   }
   v_p[2] = ortho ? T(0) : -v_inverse * s.inverse * s.inverse;
@@ -295,6 +370,22 @@ STEADYVIEW_HOST_DEVICE void project_backward(const Camera<T>& camera, const T* m
     g.t[i] = v_p[i];
     for (int j = 0; j < 3; ++j) g.r[3 * i + j] += v_p[i] * m[j];
   }
+}
+
+// The same for a camera, summed over its Gaussians: r, t and k of ProjectedGradient.
+inline constexpr int kPoseSums = 16;
+template <typename T>
+STEADYVIEW_HOST_DEVICE void write_pose(const double* sums, T* viewmat, T* K) {
+  for (int i = 0; i < 16; ++i) viewmat[i] = 0;
+  for (int i = 0; i < 9; ++i) K[i] = 0;
+  for (int i = 0; i < 3; ++i) {
+    for (int j = 0; j < 3; ++j) viewmat[4 * i + j] = static_cast<T>(sums[3 * i + j]);
+    viewmat[4 * i + 3] = static_cast<T>(sums[9 + i]);
+  }
+  K[0] = static_cast<T>(sums[12]);
+  K[4] = static_cast<T>(sums[13]);
+  K[2] = static_cast<T>(sums[14]);
+  K[5] = static_cast<T>(sums[15]);
 }
 
 // v_cov of project_backward from the gradients by the conic and the compensation.

@@ -4,6 +4,7 @@
 #include "common/parallel.h"
 #include "gaussians/dispatch.h"
 #include "gaussians/gaussians.h"
+#include "gaussians/maths.h"
 #include "gaussians/rows.h"
 
 namespace steadyview::gaussians {
@@ -43,17 +44,7 @@ void project_gradient_cpu(const ProjectionGradient<T>& g) {
       for (int i = 0; i < kPoseSums; ++i)
         total[i] += sums[static_cast<size_t>(k * size + c * kPoseSums + i)];
     }
-    T *view = g.grad_viewmats + 16 * c, *K = g.grad_Ks + 9 * c;
-    for (int i = 0; i < 16; ++i) view[i] = 0;
-    for (int i = 0; i < 9; ++i) K[i] = 0;
-    for (int i = 0; i < 3; ++i) {
-      for (int j = 0; j < 3; ++j) view[4 * i + j] = static_cast<T>(total[3 * i + j]);
-      view[4 * i + 3] = static_cast<T>(total[9 + i]);
-    }
-    K[0] = static_cast<T>(total[12]);
-    K[4] = static_cast<T>(total[13]);
-    K[2] = static_cast<T>(total[14]);
-    K[5] = static_cast<T>(total[15]);
+    write_pose(total, g.grad_viewmats + 16 * c, g.grad_Ks + 9 * c);
   }
 }
 

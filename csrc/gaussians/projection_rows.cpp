@@ -1,6 +1,5 @@
 // Projection of blocks of Gaussians, a lane each. Compiled for each instruction set: everything
 // shared is always inlined, and the compiler turns the loops over lanes into vector instructions.
-#include "gaussians/logarithm.h"
 #include "gaussians/maths.h"
 #include "gaussians/rows.h"
 
@@ -8,17 +7,6 @@ namespace steadyview::gaussians::STEADYVIEW_ISA {
 namespace {
 
 constexpr int kBlock = 16;
-
-STEADYVIEW_HOST_DEVICE float ceiling(float x) { return __builtin_ceilf(x); }
-STEADYVIEW_HOST_DEVICE double ceiling(double x) { return __builtin_ceil(x); }
-template <typename T>
-STEADYVIEW_HOST_DEVICE T flag(bool condition) {
-  return condition ? T(1) : T(0);
-}
-template <typename T>
-STEADYVIEW_HOST_DEVICE T finite(T x) {
-  return flag<T>(x - x == 0);
-}
 
 // The inputs of a block, a column each; missing lanes repeat the last Gaussian.
 template <typename T>
@@ -54,17 +42,6 @@ STEADYVIEW_HOST_DEVICE void load_block(const Projection<T>& p, int64_t first, in
 }
 
 template <typename T>
-STEADYVIEW_HOST_DEVICE Camera<T> camera_of(const Projection<T>& p, int64_t c) {
-  Camera<T> camera = make_camera(p.viewmats + 16 * c, p.Ks + 9 * c, static_cast<T>(p.width),
-                                 static_cast<T>(p.height));
-  camera.near_plane = static_cast<T>(p.near_plane);
-  camera.far_plane = static_cast<T>(p.far_plane);
-  camera.eps = static_cast<T>(p.eps2d);
-  camera.clip = static_cast<T>(p.radius_clip);
-  return camera;
-}
-
-template <typename T>
 struct Seen {
   T mean[2][kBlock], depth[kBlock], conic[3][kBlock], compensation[kBlock], radius[2][kBlock];
   T seen[kBlock], valid[kBlock];  // 1 or 0
@@ -77,35 +54,15 @@ void project_block(const Camera<T>& camera, const Block<T>& b, Seen<T>& out) {
     const T m[3] = {b.mean[0][l], b.mean[1][l], b.mean[2][l]};
     const T quat[4] = {b.quat[0][l], b.quat[1][l], b.quat[2][l], b.quat[3][l]};
     const T scale[3] = {b.scale[0][l], b.scale[1][l], b.scale[2][l]};
-    Projected<T> s;
-    project<model>(camera, m, quat, scale, s);
-    const T compensation = root(s.det0 / s.det);
-    const T opacity = antialiased ? b.opacity[l] * compensation : b.opacity[l];
-    // Where the opacity falls to kSmallestAlpha, and 3.33 sigma at most.
-    const T ratio = most(opacity * T(1 / kSmallestAlpha), T(1));
-    const T reach = least(root(2 * logarithm(ratio)), T(3.33));
-    const T rx = ceiling(least(reach * root(s.xx + camera.eps), T(1e9)));
-    const T ry = ceiling(least(reach * root(s.yy + camera.eps), T(1e9)));
-    const T sum = m[0] + m[1] + m[2] + s.norm + scale[0] + scale[1] + scale[2] + b.opacity[l];
-    const T result = s.mean[0] + s.mean[1] + s.xx + s.yy + 1 / s.det;
-    // Flags are numbers: conditions joined by && would be branches.
-    const T inside = least(flag<T>(s.p[2] > camera.near_plane), flag<T>(s.p[2] < camera.far_plane));
-    const T valid = least(finite(sum), most(1 - inside, finite(result)));
-    const T big = least(flag<T>(opacity >= T(kSmallestAlpha)), flag<T>(most(rx, ry) > camera.clip));
-    const T in_x = least(flag<T>(s.mean[0] + rx > 0), flag<T>(s.mean[0] - rx < camera.width));
-    const T in_y = least(flag<T>(s.mean[1] + ry > 0), flag<T>(s.mean[1] - ry < camera.height));
-    const T inverse = 1 / s.det;
-    out.seen[l] = inside * valid * big * in_x * in_y;
-    out.valid[l] = valid;
-    out.radius[0][l] = rx;
-    out.radius[1][l] = ry;
-    out.mean[0][l] = s.mean[0];
-    out.mean[1][l] = s.mean[1];
-    out.depth[l] = s.p[2];
-    out.conic[0][l] = (s.yy + camera.eps) * inverse;
-    out.conic[1][l] = -s.xy * inverse;
-    out.conic[2][l] = (s.xx + camera.eps) * inverse;
-    out.compensation[l] = compensation;
+    Sight<T> s;
+    see<model, antialiased>(camera, m, quat, scale, b.opacity[l], s);
+    out.seen[l] = s.seen;
+    out.valid[l] = s.valid;
+    for (int k = 0; k < 2; ++k) out.radius[k][l] = s.radius[k];
+    for (int k = 0; k < 2; ++k) out.mean[k][l] = s.mean[k];
+    for (int k = 0; k < 3; ++k) out.conic[k][l] = s.conic[k];
+    out.depth[l] = s.depth;
+    out.compensation[l] = s.compensation;
   }
 }
 
@@ -226,11 +183,10 @@ void project_all_gradients(const ProjectionGradient<T>& g, int64_t first, int64_
     for (int64_t c = 0; c < p.cameras; ++c) {
       const Camera<T> camera = camera_of(p, c);
       double* pose = sums ? sums + c * kPoseSums : nullptr;
-      const auto gradient = p.model == CameraModel::pinhole
-                                ? project_block_gradient<CameraModel::pinhole, T>
-                            : p.model == CameraModel::ortho
-                                ? project_block_gradient<CameraModel::ortho, T>
-                                : project_block_gradient<CameraModel::fisheye, T>;
+      const auto gradient =
+          p.model == CameraModel::pinhole ? project_block_gradient<CameraModel::pinhole, T>
+          : p.model == CameraModel::ortho ? project_block_gradient<CameraModel::ortho, T>
+                                          : project_block_gradient<CameraModel::fisheye, T>;
       gradient(g, camera, block, c * p.count + i, n, out, pose);
     }
     store<3>(out.mean, i, n, g.grad_means);

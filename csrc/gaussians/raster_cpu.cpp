@@ -118,11 +118,8 @@ void collect(const RasterGradient<T>& g, const Scene<T>& scene, const T* records
       for (int k = 0; k < size; ++k) sum[k] += records[slot * size + k];
     }
     const int64_t at = scene.base + i;
-    const T *conic = r.conics + 3 * at, A = conic[0], B = conic[1], C = conic[2];
-    const T values[6] = {
-        A * sum[1] + B * sum[2], B * sum[1] + C * sum[2],
-        sum[3] * T(-0.5),        -sum[4],
-        sum[5] * T(-0.5),        r.opacities[at] > 0 ? sum[0] / r.opacities[at] : T(0)};
+    T values[6];
+    gradients_of(sum, r.conics + 3 * at, r.opacities[at], values);
     const bool seen = end > scene.tiles.first_slots[static_cast<size_t>(i)];
     const auto put = [&](T* out, T value) {
       *out = (group == 0 ? T(0) : *out) + (seen ? value : T(0));
@@ -146,9 +143,8 @@ void rasterize_cpu(const Raster<T>& r) {
     for (int64_t group = 0; group < r.channels; group += kGroup) {
       const int channels = static_cast<int>(std::min<int64_t>(kGroup, r.channels - group));
       if (group > 0) recolor(r, scene, group, channels);
-      parallel_for(0, scene.jobs(), 1, [&](int64_t job, int64_t) {
-        draw(make_job(r, scene, group, job), channels);
-      });
+      parallel_for(0, scene.jobs(), 1,
+                   [&](int64_t job, int64_t) { draw(make_job(r, scene, group, job), channels); });
     }
   });
 }
@@ -158,8 +154,8 @@ void rasterize_gradient_cpu(const RasterGradient<T>& g) {
   const Raster<T>& r = g.forward;
   const bool with_abs = g.abs_means2d != nullptr;
   for_scenes(r, true, [&](const Scene<T>& scene) {
-    const int64_t size = record_size(static_cast<int>(std::min<int64_t>(kGroup, r.channels)),
-                                     with_abs);
+    const int64_t size =
+        record_size(static_cast<int>(std::min<int64_t>(kGroup, r.channels)), with_abs);
     const std::unique_ptr<T[]> records(
         new T[static_cast<size_t>(std::max<int64_t>(scene.tiles.total * size, 1))]);
     for (int64_t group = 0; group < r.channels; group += kGroup) {
@@ -168,12 +164,12 @@ void rasterize_gradient_cpu(const RasterGradient<T>& g) {
       parallel_for(0, scene.jobs(), 1, [&](int64_t job, int64_t) {
         const TileJob<T> forward = make_job(r, scene, group, job);
         take_gradient(
-            TileGradientJob<T>{
-                .forward = forward,
-                .grad_image = g.grad_image + (forward.image - r.image),
-                .grad_alphas = forward.alphas ? g.grad_alphas + (forward.alphas - r.alphas)
-                                              : nullptr,
-                .records = records.get()},
+            TileGradientJob<T>{.forward = forward,
+                               .grad_image = g.grad_image + (forward.image - r.image),
+                               .grad_alphas = forward.alphas
+                                                  ? g.grad_alphas + (forward.alphas - r.alphas)
+                                                  : nullptr,
+                               .records = records.get()},
             channels, with_abs);
       });
       parallel_for(0, scene.count, kSplatChunk / 8, [&](int64_t first, int64_t last) {
@@ -183,6 +179,16 @@ void rasterize_gradient_cpu(const RasterGradient<T>& g) {
   });
 }
 
+template <typename T>
+void contributors_cpu(const Contributors<T>& c) {
+  const Raster<T>& r = c.raster;
+  parallel_for(0, r.images * r.height, 8, [&](int64_t first, int64_t last) {
+    for (int64_t i = first * r.width; i < last * r.width; ++i) find_contributors(c, i);
+  });
+}
+
+template void contributors_cpu(const Contributors<float>&);
+template void contributors_cpu(const Contributors<double>&);
 template void rasterize_cpu(const Raster<float>&);
 template void rasterize_cpu(const Raster<double>&);
 template void rasterize_gradient_cpu(const RasterGradient<float>&);

@@ -7,9 +7,9 @@
 namespace steadyview::gaussians::STEADYVIEW_ISA {
 namespace {
 
-constexpr int kAhead = 12;                  // entries whose splats are fetched before their turn
-constexpr int64_t kRecheck = 64;            // entries between looks whether all pixels are done
-constexpr double kTop = -0.00144341686969;  // log2(kLargestAlpha)
+constexpr int kAhead = 12;         // entries whose splats are fetched before their turn
+constexpr int64_t kRowsAhead = 8;  // of the image, fetched before their turn
+constexpr int64_t kRecheck = 64;   // entries between looks whether all pixels are done
 
 template <typename T>
 struct Block {
@@ -92,6 +92,20 @@ inline __attribute__((always_inline)) void prefetch(const TileJob<T>& job, int64
   }
 }
 
+// Asks for a row of the tile in an image of `stride` numbers a pixel: short strips of rows that lie
+// far apart are not foreseen by the processor.
+template <int for_writing, typename T>
+inline __attribute__((always_inline)) void prefetch_row(const TileJob<T>& job, const T* image,
+                                                        int64_t stride, int64_t row) {
+  if (row >= job.bottom) return;
+  const auto at = [&](int64_t x) {
+    return reinterpret_cast<const char*>(image + (row * job.width + x) * stride);
+  };
+  for (const char* line = at(job.x); line < at(job.right); line += 64) {
+    __builtin_prefetch(line, for_writing);
+  }
+}
+
 // What the pixels of a block look like. A pixel that is done has a negative transmittance.
 template <typename T, int channels>
 struct Pixels {
@@ -147,8 +161,8 @@ void draw(const TileJob<T>& job) {
   using V = typename L::V;
   Pixels<T, channels> frame[B::count];
   for (int i = 0; i < B::count; ++i) {
-    const bool beside = job.x + i % B::across * kWide >= job.right ||
-                        job.y + i / B::across * B::high >= job.bottom;
+    const bool beside =
+        job.x + i % B::across * kWide >= job.right || job.y + i / B::across * B::high >= job.bottom;
     frame[i].left = L::all(beside ? T(-1) : T(1));  // what is beside the tile is done
     for (int c = 0; c < channels; ++c) frame[i].color[c] = L::all(T(0));
   }
@@ -156,6 +170,7 @@ void draw(const TileJob<T>& job) {
   const V cutoff = L::all(T(-kCutoff)), least_left = L::all(T(kSmallestTransmittance));
   for (int64_t k = 0; k < job.count; ++k) {
     prefetch(job, k);
+    if (k % 4 == 0 && k < 4 * kTile) prefetch_row<1>(job, job.image, job.stride, job.y + k / 4);
     const Splat<T>& s = job.splats[job.entries[k].splat];
     const Brush<T> brush(s, job);
     V color[channels];
@@ -224,6 +239,11 @@ void load_gradients(const TileGradientJob<T>& job, GradientPixels<T, channels>* 
   const TileJob<T>& f = job.forward;
   for (int i = 0; i < B::count; ++i) {
     const int64_t x = f.x + i % B::across * kWide, y = f.y + i / B::across * B::high;
+    if (i % B::across < B::high) {
+      const int64_t ahead = y + kRowsAhead + i % B::across;
+      prefetch_row<0>(f, f.image, f.stride, ahead);
+      prefetch_row<0>(f, job.grad_image, f.stride, ahead);
+    }
     V image[channels], alpha, by_alpha = L::all(T(0)), behind = by_alpha, rest = by_alpha;
     frame[i].left = L::all(T(1));  // lanes beside the image have gradients of 0
     read_block<T, channels>(f, job.grad_image, f.stride, x, y, frame[i].grad);

@@ -6,9 +6,6 @@
 // The inner loops of the room, compiled once for each instruction set.
 namespace steadyview::gaussians {
 
-// Sums over a chunk of Gaussians: by the camera's rotation, translation and (fx, fy, cx, cy).
-inline constexpr int kPoseSums = 16;
-
 #define STEADYVIEW_GAUSSIAN_ROWS(isa)                                                             \
   namespace isa {                                                                                 \
   /* Gaussians [first, last) of camera c; adds to *invalid. */                                    \

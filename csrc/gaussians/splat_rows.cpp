@@ -1,14 +1,12 @@
 // From means, conics and opacities to what the raster wants, a lane a splat. Compiled for each
 // instruction set.
-#include "gaussians/logarithm.h"
-#include "gaussians/maths.h"
 #include "gaussians/rows.h"
+#include "gaussians/shape.h"
 
 namespace steadyview::gaussians::STEADYVIEW_ISA {
 namespace {
 
 constexpr int kBlock = 16;
-constexpr double kLog2E = 1.4426950408889634;
 
 // Columns of a block.
 template <typename T>
@@ -23,33 +21,17 @@ template <typename T>
 void shape_block(T width, T image_height, Geometry<T>& g) {
 #pragma GCC ivdep
   for (int l = 0; l < kBlock; ++l) {
-    const T opacity = most(g.opacity[l], T(kSmallestAlpha) / 2);
-    const T height = logarithm(opacity) * T(kLog2E);
-    const T a = g.A[l] * T(kLog2E / 2), b = g.B[l] * T(kLog2E), c = g.C[l] * T(kLog2E / 2);
-    // The determinant in float64: a thin ellipse's is a small difference of large products.
-    const double exact = 4 * static_cast<double>(a) * static_cast<double>(c) -
-                         static_cast<double>(b) * static_cast<double>(b);
-    const T det = static_cast<T>(most(exact, 1e-30));
-    const T drop = most(height + T(kCutoff), T(0)) * (4 / det);
-    const T rx = root(drop * c), ry = root(drop * a);
-    // A little more, for rounding; never beyond the radii.
-    const T hx = least(rx * T(1.0001) + T(1e-3), g.radius[0][l]);
-    const T hy = least(ry * T(1.0001) + T(1e-3), g.radius[1][l]);
-    const T sum = g.x[l] + g.y[l] + a + b + c + g.opacity[l] + g.depth[l] + hx + hy;
-    const bool finite = sum - sum == 0;
-    const T visible = g.opacity[l] >= T(kSmallestAlpha) ? T(1) : T(0);
-    const T shown = finite ? visible : T(0);
-    const T p = root(a);
-    g.p[l] = p;
-    g.q[l] = b / (2 * p);
-    g.r[l] = root(det) / (2 * p);
-    g.height[l] = height;
-    g.tilt[l] = -b * rx / (2 * c);
-    // Centres lie at + 0.5. Bounded before they become whole numbers.
-    g.left[l] = shown > 0 ? least(most(g.x[l] - hx + T(0.5), T(0)), width) : T(0);
-    g.right[l] = shown > 0 ? least(most(g.x[l] + hx + T(0.5), T(0)), width) : T(0);
-    g.top[l] = shown > 0 ? least(most(g.y[l] - hy + T(0.5), T(0)), image_height) : T(0);
-    g.bottom[l] = shown > 0 ? least(most(g.y[l] + hy + T(0.5), T(0)), image_height) : T(0);
+    const Shape<T> s = shape_of(g.x[l], g.y[l], g.A[l], g.B[l], g.C[l], g.opacity[l], g.depth[l],
+                                g.radius[0][l], g.radius[1][l], width, image_height);
+    g.p[l] = s.p;
+    g.q[l] = s.q;
+    g.r[l] = s.r;
+    g.height[l] = s.height;
+    g.tilt[l] = s.tilt;
+    g.left[l] = s.left;
+    g.right[l] = s.right;
+    g.top[l] = s.top;
+    g.bottom[l] = s.bottom;
   }
 }
 
@@ -64,7 +46,8 @@ STEADYVIEW_HOST_DEVICE void load_block(const Raster<T>& r, int64_t at, int64_t n
     g.C[l] = r.conics[3 * i + 2];
     g.opacity[l] = r.opacities[i];
     g.depth[l] = r.depths ? r.depths[i] : T(0);
-    for (int k = 0; k < 2; ++k) g.radius[k][l] = r.radii ? static_cast<T>(r.radii[2 * i + k]) : T(1e9);
+    for (int k = 0; k < 2; ++k)
+      g.radius[k][l] = r.radii ? static_cast<T>(r.radii[2 * i + k]) : T(1e9);
   }
 }
 

@@ -5,16 +5,14 @@
 
 #include "common/sampling.h"
 #include "gaussians/gaussians.h"
+#include "gaussians/shape.h"
 
 namespace steadyview::gaussians {
 
 inline constexpr int kTile = 32;  // side, px: a tile's pixels fit the first-level cache
 inline constexpr int kGroup = 4;  // channels drawn at a time
-inline constexpr double kCutoff = 7.99435343685886;  // -log2(kSmallestAlpha)
 
-// A splat as the raster wants it. log2 of its opacity at (x + dx, y + dy) is height - u^2 - w^2
-// with u = p dx + q dy and w = r dy: for thin ellipses that is far more precise than the sum
-// A dx^2 + 2 B dx dy + C dy^2, whose terms cancel.
+// A splat as the raster wants it; see Shape.
 template <typename T>
 struct alignas(64) Splat {
   T x, y;
@@ -24,15 +22,6 @@ struct alignas(64) Splat {
   int32_t left, right, top, bottom;  // pixels that may be inside, inclusive; right < left: none
 };
 
-// Order of depths: whole numbers that sort as T does.
-STEADYVIEW_HOST_DEVICE uint32_t depth_key(float depth) {
-  const uint32_t bits = __builtin_bit_cast(uint32_t, depth + 0.0f);  // -0 counts as 0
-  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-}
-STEADYVIEW_HOST_DEVICE uint64_t depth_key(double depth) {
-  const uint64_t bits = __builtin_bit_cast(uint64_t, depth + 0.0);
-  return bits >> 63 ? ~bits : bits | (uint64_t{1} << 63);
-}
 template <typename T>
 using DepthKey = decltype(depth_key(T{}));
 
@@ -86,9 +75,5 @@ struct TileGradientJob {
   const T* grad_alphas;  // null for the groups after the first
   T* records;            // (slots, record_size)
 };
-
-// What a splat's gradients are made of, sums over a tile's pixels: v, v dx, v dy, v dx^2, v dx dy,
-// v dy^2 with v = alpha by-alpha, by the colours, and with_abs |by x|, |by y|.
-constexpr int record_size(int channels, bool with_abs) { return 6 + channels + (with_abs ? 2 : 0); }
 
 }  // namespace steadyview::gaussians

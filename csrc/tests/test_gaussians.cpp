@@ -84,12 +84,18 @@ Splats<T> make_splats(int64_t count, int64_t channels, int64_t width, int64_t he
               .colors = s.colors.get(),
               .backgrounds = s.background.get(),
               .first = s.first,
+              .count = count,
               .images = 1,
               .channels = channels,
               .width = width,
               .height = height,
               .image = s.image.get(),
-              .alphas = s.alphas.get()};
+              .alphas = s.alphas.get(),
+              .tile_offsets = nullptr,
+              .tile_ids = nullptr,
+              .tile_masks = nullptr,
+              .entries = 0,
+              .tile_size = 0};
   return s;
 }
 
@@ -160,8 +166,70 @@ void check_image(int64_t count, int64_t channels, int64_t width, int64_t height)
   }
 }
 
+// Lists that name every splat in every tile, in order of depth, draw what rasterize_cpu() does.
 template <typename T>
-void check_projection(int64_t count) {
+void check_lists(int64_t count, int64_t width, int64_t height, int64_t tile_size) {
+  const Splats<T> s = make_splats<T>(count, 2, width, height);
+  rasterize_cpu(s.raster);
+  std::vector<int32_t> order;
+  for (int64_t i = 0; i < count; ++i) order.push_back(static_cast<int32_t>(i));
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return s.depths[a] < s.depths[b]; });
+  const int64_t across = (width + tile_size - 1) / tile_size;
+  const int64_t tiles = across * ((height + tile_size - 1) / tile_size);
+  auto offsets = heap<int32_t>(tiles), ids = heap<int32_t>(tiles * count);
+  auto masks = heap<bool>(tiles);
+  for (int64_t k = 0; k < tiles; ++k) {
+    offsets[k] = static_cast<int32_t>(k * count);
+    std::copy(order.begin(), order.end(), ids.get() + k * count);
+    masks[k] = k % 3 != 1;
+  }
+  auto image = heap<T>(width * height * 2), alphas = heap<T>(width * height);
+  Raster<T> listed = s.raster;
+  listed.depths = nullptr;
+  listed.radii = nullptr;
+  listed.first = nullptr;
+  listed.image = image.get();
+  listed.alphas = alphas.get();
+  listed.tile_offsets = offsets.get();
+  listed.tile_ids = ids.get();
+  listed.tile_masks = masks.get();
+  listed.entries = tiles * count;
+  listed.tile_size = tile_size;
+  rasterize_cpu(listed);
+  auto means2d = heap<T>(2 * count), conics = heap<T>(3 * count), opacities = heap<T>(count);
+  auto colors = heap<T>(count * 2);
+  rasterize_gradient_cpu(RasterGradient<T>{.forward = listed,
+                                           .grad_image = s.image.get(),
+                                           .grad_alphas = s.alphas.get(),
+                                           .grad_means2d = means2d.get(),
+                                           .abs_means2d = nullptr,
+                                           .grad_conics = conics.get(),
+                                           .grad_opacities = opacities.get(),
+                                           .grad_colors = colors.get()});
+  for (int64_t i = 0; i < 2 * count; ++i) EXPECT(std::isfinite(means2d[i]));
+  auto ones = heap<T>(width * height);
+  auto counts = heap<int64_t>(width * height), ends = heap<int64_t>(width * height);
+  std::fill_n(ones.get(), width * height, T(1));
+  Contributors<T> c{listed, ones.get(), 0, 1000, counts.get(), nullptr, nullptr};
+  contributors_cpu(c);
+  int64_t total = 0;
+  for (int64_t i = 0; i < width * height; ++i) ends[i] = total += counts[i];
+  auto found = heap<int64_t>(3 * total);
+  c.ends = ends.get();
+  c.ids = found.get();
+  contributors_cpu(c);
+  for (int64_t i = 0; i < width * height; ++i) {
+    const bool drawn = masks[i / width / tile_size * across + i % width / tile_size];
+    EXPECT_NEAR(static_cast<double>(alphas[i]), drawn ? static_cast<double>(s.alphas[i]) : 0.0,
+                1e-5);
+    EXPECT((counts[i] > 0) == (s.alphas[i] > 0));
+  }
+  for (int64_t i = 0; i < total; ++i) EXPECT(found[3 * i] >= 0 && found[3 * i] < count);
+}
+
+template <typename T>
+void check_projection(int64_t count, CameraModel model) {
   auto means = heap<T>(3 * count), quats = heap<T>(4 * count), scales = heap<T>(3 * count);
   auto opacities = heap<T>(count), depths = heap<T>(2 * count), means2d = heap<T>(4 * count);
   auto conics = heap<T>(6 * count), compensations = heap<T>(2 * count);
@@ -191,7 +259,7 @@ void check_projection(int64_t count) {
                         2,
                         40,
                         30,
-                        CameraModel::pinhole,
+                        model,
                         0.01,
                         1e10,
                         0.3,
@@ -221,7 +289,12 @@ void check_projection(int64_t count) {
 
 template <typename T>
 void check_all() {
-  for (int64_t count : {0, 1, 17, 90}) check_projection<T>(count);
+  for (int64_t count : {0, 1, 17, 90}) {
+    for (auto model : {CameraModel::pinhole, CameraModel::ortho, CameraModel::fisheye}) {
+      check_projection<T>(count, model);
+    }
+  }
+  for (int64_t tile_size : {1, 5, 16, 32}) check_lists<T>(40, 37, 21, tile_size);
   check_image<T>(0, 3, 5, 3);
   check_image<T>(1, 1, 1, 1);
   check_image<T>(90, 3, 70, 45);

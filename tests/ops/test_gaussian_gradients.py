@@ -40,7 +40,12 @@ def test_gradients_of_other_camera_models_and_modes(torch, ops):
     values["Ks"][:, 0, 0], values["Ks"][:, 1, 1] = 5, 4
     values["Ks"][:, :2, 2] = torch.tensor([6.0, 4.0])
     values["opacities"] = 0.3 + 0.5 * values["opacities"]
-    for model, mode in (("ortho", "RGB+ED"), ("pinhole", "ED"), ("pinhole", "D")):
+    for model, mode in (
+        ("ortho", "RGB+ED"),
+        ("pinhole", "ED"),
+        ("pinhole", "D"),
+        ("fisheye", "RGB"),
+    ):
 
         def image(*arguments, model=model, mode=mode):
             values = dict(zip(NAMES, arguments, strict=True))

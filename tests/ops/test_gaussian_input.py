@@ -20,7 +20,7 @@ BAD = {
     "eps2d": ({"eps2d": lambda x: -1.0}, "eps2d must be"),
     "mode": ({"render_mode": lambda x: "RGBD"}, "render_mode must be one of"),
     "raster": ({"rasterize_mode": lambda x: "smooth"}, "rasterize_mode must be one of"),
-    "model": ({"camera_model": lambda x: "fisheye"}, "camera_model must be one of"),
+    "model": ({"camera_model": lambda x: "ftheta"}, "camera_model must be one of"),
     "covars": ({"covars": lambda x: 1}, "covars is not supported"),
     "sparse": ({"sparse_grad": lambda x: True}, "sparse_grad is not supported"),
     "degree": ({"sh_degree": lambda x: 2}, "colors must be"),

@@ -75,7 +75,7 @@ def test_opcheck(torch, ops):
         torch.library.opcheck(
             library.rasterize_gaussians,
             (means2d[0].requires_grad_(), absolute, conics[0].requires_grad_(), colors, opacities,
-             depths[0], radii[0], backgrounds, first, 20, 15),
+             depths[0], radii[0], backgrounds, first, None, None, None, 16, 20, 15),
         )  # fmt: skip
 
 

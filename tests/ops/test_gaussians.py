@@ -8,7 +8,7 @@ pytestmark = pytest.mark.needs_torch
 
 
 @pytest.mark.parametrize("antialiased", [False, True])
-@pytest.mark.parametrize("camera_model", ["pinhole", "ortho"])
+@pytest.mark.parametrize("camera_model", ["pinhole", "ortho", "fisheye"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_matches_the_reference(torch, ops, dtype, camera_model, antialiased):
     values = scene(torch)

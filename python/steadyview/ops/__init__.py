@@ -1,11 +1,16 @@
 """Differentiable tensor operations: one module a C++ room. Needs torch and `steadyview._C`."""
 
 from steadyview.ops import _library  # noqa: F401  first: it says what is missing
-from steadyview.ops.gaussians import (
+from steadyview.ops.gaussian_stages import (
     fully_fused_projection,
-    rasterization,
+    isect_offset_encode,
+    isect_tiles,
+    quat_scale_to_covar_preci,
+    rasterize_to_indices_in_range,
+    rasterize_to_pixels,
     spherical_harmonics,
 )
+from steadyview.ops.gaussians import rasterization
 from steadyview.ops.stereo import inverse_depth_planes, plane_sweep, sweep_video
 from steadyview.ops.warp import backward_warp
 
@@ -13,8 +18,13 @@ __all__ = [
     "backward_warp",
     "fully_fused_projection",
     "inverse_depth_planes",
+    "isect_offset_encode",
+    "isect_tiles",
     "plane_sweep",
+    "quat_scale_to_covar_preci",
     "rasterization",
+    "rasterize_to_indices_in_range",
+    "rasterize_to_pixels",
     "spherical_harmonics",
     "sweep_video",
 ]

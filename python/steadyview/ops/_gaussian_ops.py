@@ -7,7 +7,12 @@ from torch import Tensor
 
 from steadyview.ops._library import extension, register
 
-__all__ = ["evaluate_harmonics", "project_gaussians", "rasterize_gaussians"]
+__all__ = [
+    "evaluate_harmonics",
+    "find_gaussian_contributors",
+    "project_gaussians",
+    "rasterize_gaussians",
+]
 
 
 def _project_fake(
@@ -92,17 +97,25 @@ def _harmonics_backward(ctx: Any, grad_colors: Tensor) -> tuple[Any, ...]:
 
 def _raster_fake(
     means2d: Tensor, absolute: Tensor | None, conics: Tensor, colors: Tensor, opacities: Tensor,
-    depths: Tensor, radii: Tensor, backgrounds: Tensor | None, first: Tensor, width: int,
-    height: int,
+    depths: Tensor | None, radii: Tensor | None, backgrounds: Tensor | None, first: Tensor | None,
+    tile_offsets: Tensor | None, tile_ids: Tensor | None, tile_masks: Tensor | None,
+    tile_size: int, width: int, height: int,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    size = (first.shape[0] - 1, height, width)
+    images = 0
+    if tile_offsets is not None:
+        images = tile_offsets.shape[0]
+    elif first is not None:
+        images = first.shape[0] - 1
+    size = (images, height, width)
     return means2d.new_empty((*size, colors.shape[1])), means2d.new_empty((*size, 1))
 
 
 def _raster_backward_fake(
     grad_image: Tensor, grad_alphas: Tensor, image: Tensor, alphas: Tensor, means2d: Tensor,
-    conics: Tensor, colors: Tensor, opacities: Tensor, depths: Tensor, radii: Tensor,
-    backgrounds: Tensor | None, first: Tensor, with_abs: bool,
+    conics: Tensor, colors: Tensor, opacities: Tensor, depths: Tensor | None,
+    radii: Tensor | None, backgrounds: Tensor | None, first: Tensor | None,
+    tile_offsets: Tensor | None, tile_ids: Tensor | None, tile_masks: Tensor | None,
+    tile_size: int, with_abs: bool,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     rows = means2d.shape[0] if with_abs else 0
     inputs = (means2d, conics, colors, opacities)
@@ -115,23 +128,32 @@ def _rasterize(means2d: Tensor, absolute: Tensor | None, *rest: Any) -> tuple[Te
 
 
 def _raster_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    means2d, absolute, *rest = inputs[:9]
+    means2d, absolute, *rest = inputs[:12]
     ctx.save_for_backward(*output, means2d, *rest)
     ctx.with_abs = absolute is not None
+    ctx.tile_size = inputs[12]
 
 
 def _raster_backward(ctx: Any, grad_image: Tensor, grad_alphas: Tensor) -> tuple[Any, ...]:
     saved = ctx.saved_tensors
     by_means2d, by_conics, by_colors, by_opacities, absolute = _rasterize_gaussians_backward(
-        grad_image, grad_alphas, *saved, ctx.with_abs
+        grad_image, grad_alphas, *saved, ctx.tile_size, ctx.with_abs
     )
     by_background = None
     if ctx.needs_input_grad[7]:
         by_background = (grad_image * (1 - saved[1])).sum((1, 2))
     return (
         by_means2d, absolute if ctx.with_abs else None, by_conics, by_colors, by_opacities,
-        None, None, by_background, None, None, None,
+        None, None, by_background, *(None,) * 7,
     )  # fmt: skip
+
+
+def _contributors_fake(
+    means2d: Tensor, conics: Tensor, opacities: Tensor, transmittances: Tensor,
+    tile_offsets: Tensor, tile_ids: Tensor, tile_size: int, begin: int, end: int,
+) -> Tensor:  # fmt: skip
+    count = torch.library.get_ctx().new_dynamic_size()
+    return means2d.new_empty((count, 3), dtype=torch.int64)
 
 
 _project_gaussians_backward = register(
@@ -169,7 +191,8 @@ evaluate_harmonics = register(
 _rasterize_gaussians_backward = register(
     "rasterize_gaussians_backward(Tensor grad_image, Tensor grad_alphas, Tensor image,"
     " Tensor alphas, Tensor means2d, Tensor conics, Tensor colors, Tensor opacities,"
-    " Tensor depths, Tensor radii, Tensor? backgrounds, Tensor first, bool with_abs)"
+    " Tensor? depths, Tensor? radii, Tensor? backgrounds, Tensor? first, Tensor? tile_offsets,"
+    " Tensor? tile_ids, Tensor? tile_masks, SymInt tile_size, bool with_abs)"
     " -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     extension.rasterize_gaussians_backward,
     _raster_backward_fake,
@@ -177,10 +200,18 @@ _rasterize_gaussians_backward = register(
 # `absolute` has the shape of means2d; its values are not used, its gradient are the absolute sums.
 rasterize_gaussians = register(
     "rasterize_gaussians(Tensor means2d, Tensor? absolute, Tensor conics, Tensor colors,"
-    " Tensor opacities, Tensor depths, Tensor radii, Tensor? backgrounds, Tensor first,"
-    " SymInt width, SymInt height) -> (Tensor, Tensor)",
+    " Tensor opacities, Tensor? depths, Tensor? radii, Tensor? backgrounds, Tensor? first,"
+    " Tensor? tile_offsets, Tensor? tile_ids, Tensor? tile_masks, SymInt tile_size, SymInt width,"
+    " SymInt height) -> (Tensor, Tensor)",
     _rasterize,
     _raster_fake,
     _raster_context,
     _raster_backward,
+)
+find_gaussian_contributors = register(
+    "find_gaussian_contributors(Tensor means2d, Tensor conics, Tensor opacities,"
+    " Tensor transmittances, Tensor tile_offsets, Tensor tile_ids, SymInt tile_size, SymInt begin,"
+    " SymInt end) -> Tensor",
+    extension.find_gaussian_contributors,
+    _contributors_fake,
 )

@@ -6,10 +6,19 @@ import torch
 from torch import Tensor
 
 from steadyview.ops import _gaussian_ops as ops
+from steadyview.ops._rolling_shutter import make_bands
+from steadyview.ops.gaussian_stages import (
+    absolute_sink,
+    camera_model_index,
+    isect_offset_encode,
+    isect_tiles,
+    one_of,
+    refuse,
+)
 
-__all__ = ["fully_fused_projection", "rasterization", "spherical_harmonics"]
+__all__ = ["rasterization"]
 
-CAMERA_MODELS = ("pinhole", "ortho")
+TILE_KEYS = ("tiles_per_gauss", "isect_ids", "flatten_ids", "isect_offsets")
 RENDER_MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
 RASTERIZE_MODES = ("classic", "antialiased")
 
@@ -51,6 +60,7 @@ def rasterization(
     viewmats_rs: Tensor | None = None,
     *,
     strict: bool = False,
+    row_bands: int = 16,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Renders Gaussians into C cameras; a drop-in for `gsplat.rasterization`.
 
@@ -78,7 +88,8 @@ def rasterization(
         sh_degree: 0 to 4: colours are spherical harmonics + 0.5, at least 0.
         packed: `meta` lists only what is seen (`camera_ids`, `gaussian_ids`); the images are the
             same. False is faster.
-        tile_size, channel_chunk, segmented: accepted; they do not change what is drawn.
+        tile_size: of the lists in `meta`, pixels.
+        channel_chunk, segmented: accepted; they do not change what is drawn.
         backgrounds: `(C, D)`, 0 by default. Depth has none.
         render_mode: "RGB", accumulated depth "D", expected depth "ED", "RGB+D" or "RGB+ED" with
             the depth in the last channel.
@@ -86,16 +97,21 @@ def rasterization(
             absolute gradients.
         rasterize_mode: "classic", or "antialiased": opacities are lowered by as much as `eps2d`
             enlarged the Gaussian.
-        camera_model: "pinhole" or "ortho".
+        camera_model: "pinhole", "ortho" or "fisheye" (equidistant).
+        rolling_shutter: "ROLLING_TOP_TO_BOTTOM" or "ROLLING_BOTTOM_TO_TOP" (or gsplat's enum):
+            rows are seen one after another, with poses from viewmats to viewmats_rs.
+        viewmats_rs: `(C, 4, 4)` camera from world when the last row is read.
         sparse_grad, distributed, covars, with_ut, with_eval3d, radial_coeffs, tangential_coeffs,
-            thin_prism_coeffs, ftheta_coeffs, rolling_shutter, viewmats_rs: not supported, raise
-            when used.
+            thin_prism_coeffs, ftheta_coeffs: not supported, raise when used.
         strict: raise when a Gaussian has a number that is not finite.
+        row_bands: of a rolling shutter: rows are drawn in so many bands of one pose each. In
+            `meta` every band is a camera of its own, `meta["row_bands"]` to an image.
 
     Returns:
         Images `(C, height, width, X)`, alphas `(C, height, width, 1)`, and `meta` with gsplat's
-        keys; those of the tile lists are None. `meta["invalid"]` `(C,)` counts the Gaussians that
-        were left out as not finite.
+        keys. Its tile lists (`tiles_per_gauss`, `isect_ids`, `flatten_ids`, `isect_offsets`) are
+        made when they are looked up; not in a compiled graph. `meta["invalid"]` `(C,)` counts the
+        Gaussians that were left out as not finite.
 
     Raises:
         ValueError: an argument has the wrong shape, dtype, device or value, or is not supported.
@@ -111,15 +127,13 @@ def rasterization(
         >>> image.shape, meta["radii"].tolist()
         (torch.Size([1, 8, 8, 3]), [[5, 5]])
     """
-    _refuse(
+    refuse(
         sparse_grad=sparse_grad, distributed=distributed, covars=covars, with_ut=with_ut,
-        with_eval3d=with_eval3d, radial_coeffs=radial_coeffs, viewmats_rs=viewmats_rs,
-        tangential_coeffs=tangential_coeffs, thin_prism_coeffs=thin_prism_coeffs,
-        ftheta_coeffs=ftheta_coeffs,
-        rolling_shutter=getattr(rolling_shutter, "name", rolling_shutter) not in (None, "GLOBAL"),
+        with_eval3d=with_eval3d, radial_coeffs=radial_coeffs, tangential_coeffs=tangential_coeffs,
+        thin_prism_coeffs=thin_prism_coeffs, ftheta_coeffs=ftheta_coeffs,
     )  # fmt: skip
-    _one_of("render_mode", render_mode, RENDER_MODES)
-    _one_of("rasterize_mode", rasterize_mode, RASTERIZE_MODES)
+    one_of("render_mode", render_mode, RENDER_MODES)
+    one_of("rasterize_mode", rasterize_mode, RASTERIZE_MODES)
     if means.dim() != 2:
         got = tuple(means.shape)
         raise ValueError(f"means must be (N, 3), got {got}: batches of sets are not supported")
@@ -127,163 +141,103 @@ def rasterization(
         raise ValueError(f"opacities must be ({means.shape[0]},), got {tuple(opacities.shape)}")
     C, N = viewmats.shape[0], means.shape[0]
     _check_colors(colors, C, N, sh_degree)
+    bands = make_bands(viewmats, viewmats_rs, rolling_shutter, row_bands, height)
     antialiased = rasterize_mode == "antialiased"
     means2d, depths, conics, compensations, radii, invalid = ops.project_gaussians(
-        means, quats, scales, opacities, viewmats, Ks, width, height, eps2d, near_plane, far_plane,
-        radius_clip, antialiased, _camera_model(camera_model),
+        means, quats, scales, opacities, bands.viewmats, bands.repeat(Ks), width, height, eps2d,
+        near_plane, far_plane, radius_clip, antialiased, camera_model_index(camera_model),
     )  # fmt: skip
     if strict and int(invalid.sum()) > 0:
         raise ValueError(f"{int(invalid.max())} Gaussians have a number that is not finite")
-    opaque = opacities[None].expand(C, N)
+    images = C * bands.count
+    opaque = opacities[None].expand(images, N)
     if antialiased:
         opaque = opaque * compensations
     values = None
     if "RGB" in render_mode:
-        values = _colors_of(colors, means, viewmats, radii, sh_degree)
+        own = colors if len(colors.shape) == _shared_dims(sh_degree) else bands.repeat(colors)
+        values = _colors_of(own, means, bands.viewmats, radii, sh_degree)
 
     camera_ids = gaussian_ids = None
-    first = torch.arange(C + 1) * N
-    radii, means2d, depths = radii.flatten(0, 1), means2d.flatten(0, 1), depths.flatten()
-    conics, opaque = conics.flatten(0, 1), opaque.flatten()
+    first = torch.arange(images + 1) * N
+    means2d = bands.in_band(means2d)
     if packed:
-        seen = (radii > 0).all(-1).nonzero()[:, 0]
+        touching = (radii > 0).all(-1)
+        if bands.count > 1:
+            low, high = means2d[..., 1] - radii[..., 1], means2d[..., 1] + radii[..., 1]
+            touching = touching & (high > 0) & (low < bands.height)
+        seen = touching.flatten().nonzero()[:, 0]
         camera_ids, gaussian_ids = seen // max(N, 1), seen % max(N, 1)
-        first = torch.searchsorted(seen, first)
-        radii, means2d, depths = radii[seen], means2d[seen], depths[seen]
-        conics, opaque = conics[seen], opaque[seen]
-        values = None if values is None else values[seen]
-    else:  # the shape of meta["means2d"], whose gradient the callers want
-        means2d = means2d.unflatten(0, (C, N))
+        first = torch.searchsorted(seen, first.to(seen.device)).cpu()
+        radii, means2d = radii.flatten(0, 1)[seen], means2d.flatten(0, 1)[seen]
+        depths, conics = depths.flatten()[seen], conics.flatten(0, 1)[seen]
+        opaque, values = opaque.flatten()[seen], None if values is None else values[seen]
+    flat_depths = depths.flatten()
     if render_mode in ("D", "ED"):
-        values, backgrounds = depths[:, None], None
+        values, backgrounds = flat_depths[:, None], None
     elif render_mode != "RGB" and values is not None:
-        values = torch.cat((values, depths[:, None]), 1)
+        values = torch.cat((values, flat_depths[:, None]), 1)
         if backgrounds is not None:
             backgrounds = torch.cat((backgrounds, torch.zeros_like(backgrounds[:, :1])), 1)
     image, alphas = ops.rasterize_gaussians(
-        means2d.reshape(-1, 2), _absolute(means2d) if absgrad else None, conics, values, opaque,
-        depths, radii, backgrounds, first, width, height,
+        means2d.reshape(-1, 2), absolute_sink(means2d) if absgrad else None, conics.reshape(-1, 3),
+        values, opaque.flatten(), flat_depths, radii.reshape(-1, 2),
+        None if backgrounds is None else bands.repeat(backgrounds), first, None, None, None,
+        16, width, bands.height,
     )  # fmt: skip
     if "ED" in render_mode:
         expected = image[..., -1:] / alphas.clamp(min=1e-10)
         image = torch.cat((image[..., :-1], expected), -1)
 
-    def shaped(x: Tensor) -> Tensor:
-        return x if packed else x.unflatten(0, (C, N))
-
     meta = {
         "batch_ids": None if camera_ids is None else torch.zeros_like(camera_ids),
         "camera_ids": camera_ids,
         "gaussian_ids": gaussian_ids,
-        "radii": shaped(radii),
+        "radii": radii,
         "means2d": means2d,
-        "depths": shaped(depths),
-        "conics": shaped(conics),
-        "opacities": shaped(opaque),
-        **dict.fromkeys(
-            ("tile_width", "tile_height", "tiles_per_gauss", "isect_ids", "flatten_ids",
-             "isect_offsets")
-        ),
+        "depths": depths,
+        "conics": conics,
+        "opacities": opaque,
+        "tile_width": -(-width // tile_size),
+        "tile_height": -(-bands.height // tile_size),
         "width": width,
         "height": height,
         "tile_size": tile_size,
         "n_batches": 1,
         "n_cameras": C,
         "invalid": invalid,
-    }  # fmt: skip
-    return image, alphas, meta
+        "row_bands": bands.count,
+    }
+    if not torch.compiler.is_compiling():
+        meta = Meta(meta)
+    return bands.join(image, height), bands.join(alphas, height), meta
 
 
-def fully_fused_projection(
-    means: Tensor,
-    covars: Tensor | None,
-    quats: Tensor,
-    scales: Tensor,
-    viewmats: Tensor,
-    Ks: Tensor,
-    width: int,
-    height: int,
-    eps2d: float = 0.3,
-    near_plane: float = 0.01,
-    far_plane: float = 1e10,
-    radius_clip: float = 0.0,
-    packed: bool = False,
-    sparse_grad: bool = False,
-    calc_compensations: bool = False,
-    camera_model: str = "pinhole",
-    opacities: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-    """Projects Gaussians into cameras; arguments as for `rasterization`.
+class Meta(dict[str, Any]):
+    """What `rasterization` found; makes the tiles' lists when one of them is first looked up."""
 
-    Args:
-        opacities: `(N,)`; with them the radii end where alpha falls to 1/255.
-        calc_compensations: also return the factors of the antialiased mode.
-        covars, packed, sparse_grad: not supported, raise when used.
-
-    Returns:
-        radii `(C, N, 2)` int32 (0: not seen), means2d `(C, N, 2)`, depths `(C, N)`, conics
-        `(C, N, 3)` and compensations `(C, N)` or None.
-
-    Raises:
-        ValueError: an argument has the wrong shape, dtype, device or value, or is not supported.
-    """
-    _refuse(covars=covars, packed=packed, sparse_grad=sparse_grad)
-    means2d, depths, conics, compensations, radii, _ = ops.project_gaussians(
-        means, quats, scales, opacities, viewmats, Ks, width, height, eps2d, near_plane, far_plane,
-        radius_clip, calc_compensations, _camera_model(camera_model),
-    )  # fmt: skip
-    return radii, means2d, depths, conics, compensations if calc_compensations else None
+    def __missing__(self, key: str) -> Any:
+        if key not in TILE_KEYS:
+            raise KeyError(key)
+        grid = (self["tile_width"], self["tile_height"])
+        images = self["n_cameras"] * self["row_bands"]
+        counts, ids, splats = isect_tiles(
+            self["means2d"], self["radii"], self["depths"], self["tile_size"], *grid,
+            packed=self["camera_ids"] is not None, n_images=images, image_ids=self["camera_ids"],
+        )  # fmt: skip
+        offsets = isect_offset_encode(ids, images, *grid)
+        self.update(zip(TILE_KEYS, (counts, ids, splats, offsets), strict=True))
+        return self[key]
 
 
-def spherical_harmonics(
-    degrees_to_use: int, dirs: Tensor, coeffs: Tensor, masks: Tensor | None = None
-) -> Tensor:
-    """Colours of spherical harmonics in given directions, without the offset of 0.5.
-
-    Args:
-        degrees_to_use: 0 to 4.
-        dirs: `(..., 3)`, of any length.
-        coeffs: `(..., K, 3)`, K at least `(degrees_to_use + 1)^2`.
-        masks: `(...)` bool: where False, the colour is 0.
-
-    Returns:
-        `(..., 3)`.
-
-    Raises:
-        ValueError: an argument has the wrong shape, dtype or device.
-    """
-    if dirs.shape != (*coeffs.shape[:-2], 3) or coeffs.dim() < 2:
-        raise ValueError(
-            f"dirs must be (..., 3) and coeffs (..., K, 3), got {tuple(dirs.shape)} and "
-            f"{tuple(coeffs.shape)}"
-        )
-    flat = None if masks is None else masks.reshape(-1)
-    colors = ops.evaluate_harmonics(
-        dirs.reshape(-1, 3), coeffs.reshape(-1, *coeffs.shape[-2:]), flat, degrees_to_use
-    )
-    return colors.reshape(dirs.shape)
-
-
-def _refuse(**options: Any) -> None:
-    for name, value in options.items():
-        if value is not None and value is not False:
-            raise ValueError(f"{name} is not supported by steadyview's rasterization")
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-
-
-def _camera_model(name: str) -> int:
-    _one_of("camera_model", name, CAMERA_MODELS)
-    return CAMERA_MODELS.index(name)
+def _shared_dims(sh_degree: int | None) -> int:
+    """Dimensions of colours that all cameras share."""
+    return 2 if sh_degree is None else 3
 
 
 def _check_colors(colors: Tensor, C: int, N: int, sh_degree: int | None) -> None:
-    rest = 1 if sh_degree is None else 2
     wanted = "(N, D) or (C, N, D)" if sh_degree is None else "(N, K, 3) or (C, N, K, 3)"
-    leading = tuple(colors.shape[: colors.dim() - rest])
+    leading = tuple(colors.shape[: colors.dim() + 1 - _shared_dims(sh_degree)])
     if leading not in ((N,), (C, N)):
         raise ValueError(
             f"colors must be {wanted} with N = {N} and C = {C}, got {tuple(colors.shape)}"
@@ -309,14 +263,3 @@ def _colors_of(
         for c in range(C)
     ]
     return (torch.cat(results) + 0.5).clamp(min=0)
-
-
-def _absolute(means2d: Tensor) -> Tensor:
-    """An input of the raster whose gradient becomes `means2d.absgrad`."""
-    sink = torch.zeros_like(means2d, requires_grad=True)
-
-    def keep(grad: Tensor) -> None:
-        means2d.absgrad = grad  # type: ignore[attr-defined]
-
-    sink.register_hook(keep)
-    return sink.reshape(-1, 2)
