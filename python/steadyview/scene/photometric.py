@@ -1,23 +1,17 @@
 """How far a rendered image is from a photograph, and the gradient of that: L1 and SSIM."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from types import ModuleType
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
+
+from steadyview import _core
 
 __all__ = ["photometric_loss", "psnr"]
 
 SIZE, SIGMA = 11, 1.5  # SSIM's window, as published
 C1, C2 = 0.01**2, 0.03**2
-HALO = 2 * (SIZE // 2)  # the gradient blurs what was blurred
-TILE = 128  # pixels: what a tile needs fits a processor's own cache
-_WINDOW = np.exp(-0.5 * ((np.arange(SIZE) - SIZE // 2) / SIGMA) ** 2)
-_WINDOW = (_WINDOW / _WINDOW.sum()).astype(np.float32)
 
 
 def photometric_loss(
@@ -25,9 +19,8 @@ def photometric_loss(
 ) -> Tensor:
     """(1 - w) |image - target| + w (1 - SSIM), the mean over all pixels and channels.
 
-    SSIM has a Gaussian window of 11 pixels (sigma 1.5) and zeros around the image. On the CPU
-    value and gradient are computed at once, tile by tile, with OpenCV's filter: at 1280 x 720
-    torch's convolution alone takes far longer.
+    SSIM has a Gaussian window of 11 pixels (sigma 1.5) and zeros around the image. On the CPU it is
+    the C++ room `photometric`, on a GPU it is made of torch's operations.
 
     Args:
         image: `(H, W, C)` float32, differentiable.
@@ -63,20 +56,24 @@ def psnr(image: Tensor, target: Tensor, mask: Tensor | None = None) -> float:
 
 
 class _Photometric(torch.autograd.Function):
+    """Value and gradient are computed at once: the gradient is always wanted."""
+
     @staticmethod
     def forward(
         ctx: Any, image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float
     ) -> Tensor:
-        weight = torch.ones_like(image[:, :, 0]) if mask is None else mask.to(image.dtype)
-        total = float(weight.sum()) * image.shape[2]
-        weight = (weight / total if total else weight)[:, :, None].to(torch.float32)
-        x, y = image.detach().to(torch.float32), target.to(torch.float32)
+        x, y = (values.detach().to(torch.float32).contiguous() for values in (image, target))
+        weights = None if mask is None else mask.detach().to(torch.float32).contiguous()
+        total = image.shape[2] * (image[:, :, 0].numel() if mask is None else float(mask.sum()))
+        scale = 1 / total if total else 0.0
         if image.device.type == "cpu":
-            arrays = x.contiguous().numpy(), y.contiguous().numpy(), weight.numpy()
-            value, array = _tiled(arrays, ssim_weight)
+            arrays = (None if values is None else values.numpy() for values in (x, y, weights))
+            value, array = _core.photometric_loss(*arrays, scale, ssim_weight)
             gradient = torch.from_numpy(array)
         else:
-            value, gradient = loss_and_gradient(x, y, weight, ssim_weight)
+            if weights is None:
+                weights = torch.ones_like(x[:, :, 0])
+            value, gradient = loss_and_gradient(x, y, scale * weights[:, :, None], ssim_weight)
         ctx.save_for_backward(gradient)
         return image.new_tensor(value)
 
@@ -88,87 +85,30 @@ class _Photometric(torch.autograd.Function):
 def loss_and_gradient(
     x: Tensor, y: Tensor, weight: Tensor, ssim_weight: float
 ) -> tuple[float, Tensor]:
-    """By torch alone: fast on a GPU."""
-    values, gradient = _terms(x, y, weight, ssim_weight, _blur_tensor, torch)
-    return float(values.sum()), gradient
-
-
-def _terms(
-    x: Any, y: Any, weight: Any, ssim_weight: float, blur: Callable[[Any], Any], lib: ModuleType
-) -> tuple[Any, Any]:
-    """The loss at each value, times its weight, and the gradient of their sum by x.
-
-    With the blurred a = B x, b = B y, p = B x^2, r = B x y: SSIM = u v / (s t), where
-    u = 2 a b + C1, v = 2 (r - a b) + C2, s = a^2 + b^2 + C1, t = p - a^2 + B y^2 - b^2 + C2.
-    B is symmetric, so its transpose is itself.
-    """
-    a, b = blur(x), blur(y)
+    """By torch alone, for a GPU; csrc/photometric says what the letters are."""
+    a, b = _blur(x), _blur(y)
     ab, squares = a * b, a * a + b * b
-    u, v = 2 * ab + C1, 2 * (blur(x * y) - ab) + C2
-    s, t = squares + C1, blur(x * x + y * y) - squares + C2
+    u, v = 2 * ab + C1, 2 * (_blur(x * y) - ab) + C2
+    s, t = squares + C1, _blur(x * x + y * y) - squares + C2
     inverse = 1 / (s * t)
     ssim = u * v * inverse
     difference = x - y
-    value = weight * ((1 - ssim_weight) * lib.abs(difference) + ssim_weight * (1 - ssim))
+    value = weight * ((1 - ssim_weight) * difference.abs() + ssim_weight * (1 - ssim))
 
     share = (-2 * ssim_weight) * weight
     by_r = share * u * inverse
-    by_p = share * ssim / t  # half of minus the derivative, and by 2 x below
+    by_p = share * ssim / t  # half of minus the derivative
     by_a = share * (b * (v - u) * inverse) - by_p * a * (t - s) / s
-    gradient = blur(by_a) - x * blur(by_p) + y * blur(by_r)
-    return value, gradient + (1 - ssim_weight) * weight * lib.sign(difference)
+    gradient = _blur(by_a) - x * _blur(by_p) + y * _blur(by_r)
+    return float(value.sum()), gradient + (1 - ssim_weight) * weight * difference.sign()
 
 
-def _tiled(
-    images: tuple[np.ndarray, np.ndarray, np.ndarray], ssim_weight: float
-) -> tuple[float, np.ndarray]:
-    height, width = images[0].shape[:2]
-    gradient = np.empty_like(images[0])
-
-    def tile(corner: tuple[int, int]) -> float:
-        rows, inner_rows, kept_rows = _span(corner[0], height)
-        columns, inner_columns, kept_columns = _span(corner[1], width)
-        x, y, weight = (values[rows, columns] for values in images)
-        value, slope = _terms(x, y, weight, ssim_weight, _blur_array, np)
-        gradient[kept_rows, kept_columns] = slope[inner_rows, inner_columns]
-        return float(value[inner_rows, inner_columns].sum(dtype=np.float64))
-
-    corners = [(i, j) for i in range(0, height, TILE) for j in range(0, width, TILE)]
-    threads = min(torch.get_num_threads(), len(corners))
-    if threads <= 1:
-        return sum(map(tile, corners)), gradient
-    return sum(_pool().map(tile, corners)), gradient
-
-
-def _span(first: int, size: int) -> tuple[slice, slice, slice]:
-    """Of a tile: what is read, the part of that which is kept, and where it goes."""
-    last = min(first + TILE, size)
-    start = max(first - HALO, 0)
-    return slice(start, last + HALO), slice(first - start, last - start), slice(first, last)
-
-
-def _blur_array(values: np.ndarray) -> np.ndarray:
-    blurred = cv2.sepFilter2D(values, -1, _WINDOW, _WINDOW, borderType=cv2.BORDER_CONSTANT)
-    return blurred.reshape(values.shape)
-
-
-def _blur_tensor(values: Tensor) -> Tensor:
-    channels = values.shape[2]
-    window = torch.from_numpy(_WINDOW).to(values.device).expand(channels, 1, 1, SIZE)
+def _blur(values: Tensor) -> Tensor:
+    channels, half = values.shape[2], SIZE // 2
+    offset = torch.arange(SIZE, device=values.device) - half
+    window = torch.exp(-0.5 * (offset / SIGMA) ** 2)
+    window = (window / window.sum()).expand(channels, 1, 1, SIZE)
     stacked = values.permute(2, 0, 1)[None]
-    half = SIZE // 2
-    stacked = torch.nn.functional.conv2d(stacked, window, padding=(0, half), groups=channels)
-    stacked = torch.nn.functional.conv2d(
-        stacked, window.transpose(2, 3), padding=(half, 0), groups=channels
-    )
+    stacked = torch.conv2d(stacked, window, padding=(0, half), groups=channels)
+    stacked = torch.conv2d(stacked, window.mT, padding=(half, 0), groups=channels)
     return stacked[0].permute(1, 2, 0)
-
-
-_threads: ThreadPoolExecutor | None = None
-
-
-def _pool() -> ThreadPoolExecutor:
-    global _threads
-    if _threads is None:
-        _threads = ThreadPoolExecutor(torch.get_num_threads(), "photometric")
-    return _threads
