@@ -62,7 +62,8 @@ def evaluate(
         typer.Option("--standard", help="Also cropping, distortion and stability as published."),
     ] = False,
     geometry: Annotated[
-        bool, typer.Option("--geometry", help="Also epipolar consistency: is it one rigid scene?")
+        bool,
+        typer.Option("--geometry", help="Also epipolar, reprojection error: is it one scene?"),
     ] = False,
     temporal: Annotated[
         bool, typer.Option("--temporal", help="Also the flow-warp error: does it flicker?")

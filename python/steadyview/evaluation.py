@@ -91,7 +91,7 @@ def evaluate(
         source: the shaky video: a file, or frames from memory that can be read again.
         results: one steady video, or a list of files.
         standard: also cropping, distortion and stability as published.
-        geometry: also epipolar consistency.
+        geometry: also epipolar consistency and reprojection error.
         temporal: also the flow-warp error.
         truth: the true steady video, where there is one: path error, PSNR and SSIM.
         weights: files of networks by score (lpips, clip, aesthetic, dover, fvd), one or several

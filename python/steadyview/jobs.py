@@ -380,6 +380,8 @@ def quality_lines(quality: dict[str, Any]) -> list[str]:
             for key in quality
             if key[:12] == "epipolar_px_"
         ),
+        ("reprojection error", "reprojection_px", ".3f"),
+        ("  tracks unexplained", "reprojection_outliers", ".1%"),
         ("flow-warp error", "warp_error", ".4f"),
         ("path error (px)", "truth_path_error_px", ".3f"),
         ("PSNR to the truth (dB)", "truth_aligned_psnr_db", ".1f"),

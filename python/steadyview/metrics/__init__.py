@@ -5,6 +5,7 @@ from .frechet import frechet_distance
 from .geometry import GeometryConsistency, measure_geometry
 from .learned import LearnedScores, load_learned, measure_learned, video_features
 from .quality import QualityReport, compare_videos
+from .reprojection import Reprojection, measure_reprojection
 from .shake import Shake, measure_shake
 from .standard import StandardScores, standard_scores
 from .strict import Stability, StrictScores
@@ -15,6 +16,7 @@ __all__ = [
     "GeometryConsistency",
     "LearnedScores",
     "QualityReport",
+    "Reprojection",
     "Shake",
     "Stability",
     "StandardScores",
@@ -26,6 +28,7 @@ __all__ = [
     "measure_fidelity",
     "measure_geometry",
     "measure_learned",
+    "measure_reprojection",
     "measure_shake",
     "measure_temporal_error",
     "standard_scores",

@@ -15,6 +15,7 @@ from .fidelity import Fidelity, measure_fidelity
 from .geometry import GeometryConsistency, measure_geometry
 from .learned import LearnedModels, LearnedScores, measure_learned
 from .pairing import count_frames, frame_pairs, name_of
+from .reprojection import Reprojection, measure_reprojection
 from .shake import Shake, shake_of_transitions
 from .standard import StandardScores, standard_scores
 from .strict import StrictScores, distortion_of, stability_of, view_of
@@ -51,6 +52,7 @@ class QualityReport:
         strict: cropping, distortion and stability without the published script's flaws.
         standard: the published script's own figures; None unless asked for, like the next three.
         geometry: epipolar consistency of the result's frames.
+        reprojection: how well a rigid scene explains the result's tracks; with `geometry`.
         temporal: flow-warp error of the result.
         fidelity: PSNR and SSIM of the result against the true steady video, frame on frame.
         learned: what networks say whose weights the user gave.
@@ -73,6 +75,7 @@ class QualityReport:
     strict: StrictScores
     standard: StandardScores | None = None
     geometry: GeometryConsistency | None = None
+    reprojection: Reprojection | None = None
     temporal: TemporalError | None = None
     fidelity: Fidelity | None = None
     learned: LearnedScores | None = None
@@ -152,7 +155,7 @@ class QualityReport:
             record |= {
                 f"truth_unaligned_{name}": value for name, value in self.fidelity.to_dict().items()
             }
-        for part in (self.geometry, self.temporal, self.learned):
+        for part in (self.geometry, self.reprojection, self.temporal, self.learned):
             record |= {} if part is None else part.to_dict()
         return record
 
@@ -184,7 +187,8 @@ def compare_videos(
         progress: called with the frames of the source done, and how many there are (or None).
         standard: also compute the published script's figures. This and what follows each take
             another pass over the videos, so give files or lists, which can be read again.
-        geometry, temporal: also measure the result's epipolar consistency, its flow-warp error.
+        geometry: also measure the result's epipolar consistency and its reprojection error.
+        temporal: also measure the result's flow-warp error.
         truth: the true steady video, where there is one: PSNR and SSIM against it, frame on
             frame, without alignment (with it: `truth.compare_with_truth`).
         learned: networks, from `load_learned`, whose scores are wanted too.
@@ -213,6 +217,7 @@ def compare_videos(
         report,
         standard=standard_scores(source, result) if standard else None,
         geometry=measure_geometry(result) if geometry else None,
+        reprojection=measure_reprojection(result) if geometry else None,
         temporal=measure_temporal_error(result) if temporal else None,
         fidelity=None if truth is None else measure_fidelity(truth, result),
         learned=None if learned is None else measure_learned(source, result, learned, truth),

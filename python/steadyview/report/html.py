@@ -187,6 +187,16 @@ def _scores(quality: Any) -> list[_Row]:
             for name, key in (("cropping", "cropping_mean"), ("distortion", "distortion"),
                               ("stability", "stability"))
         ]  # fmt: skip
+    for part, key, label, digits in (
+        (quality.geometry, "epipolar_px_10", "Epipolar error, 10 frames on", 3),
+        (quality.reprojection, "reprojection_px", "Reprojection error", 3),
+        (quality.reprojection, "reprojection_outliers", "Part of tracks it leaves out", 3),
+    ):
+        value = None if part is None else part.to_dict().get(key)
+        if value is not None:
+            rows.append(
+                (label, "px" if "px" in key else "", nothing, value, digits, "lower is better")
+            )
     record = {} if quality.learned is None else quality.learned.to_dict()
     for label, key, digits, remark in (
         ("LPIPS to the source, common view", "lpips", 4, "lower is better"),
