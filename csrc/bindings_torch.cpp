@@ -5,6 +5,7 @@ namespace steadyview {
 
 void register_gaussians(pybind11::module_& module);
 void register_stereo_tensors(pybind11::module_& module);
+void register_multiplane(pybind11::module_& module);
 void register_warp_tensors(pybind11::module_& module);
 
 }  // namespace steadyview
@@ -19,5 +20,6 @@ PYBIND11_MODULE(_C, module) {
 #endif
   steadyview::register_gaussians(module);
   steadyview::register_stereo_tensors(module);
+  steadyview::register_multiplane(module);
   steadyview::register_warp_tensors(module);
 }

@@ -11,16 +11,29 @@ from steadyview.ops.gaussian_stages import (
     spherical_harmonics,
 )
 from steadyview.ops.gaussians import rasterization
+from steadyview.ops.multiplane import (
+    MultiplaneViews,
+    multiplane_project,
+    multiplane_render,
+    plane_homographies,
+)
+from steadyview.ops.project_depth import DepthViews, project_depth
 from steadyview.ops.stereo import inverse_depth_planes, plane_sweep, sweep_video
 from steadyview.ops.warp import backward_warp
 
 __all__ = [
+    "DepthViews",
+    "MultiplaneViews",
     "backward_warp",
     "fully_fused_projection",
     "inverse_depth_planes",
     "isect_offset_encode",
     "isect_tiles",
+    "multiplane_project",
+    "multiplane_render",
+    "plane_homographies",
     "plane_sweep",
+    "project_depth",
     "quat_scale_to_covar_preci",
     "rasterization",
     "rasterize_to_indices_in_range",
