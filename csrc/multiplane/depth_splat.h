@@ -80,7 +80,7 @@ STEADYVIEW_HOST_DEVICE void for_pixels(const DepthSplat<T>& s, const Footprint<T
     for (int k = 0; k < 2; ++k) {
       const int64_t x = f.x + k;
       const T wx = k ? f.tx : 1 - f.tx;
-      if (x < 0 || x >= s.width || wx * wy == 0) continue;
+      if (x < 0 || x >= s.width || wx * wy < T(1e-6)) continue;
       pixel(y * s.width + x, wx * wy, k ? wy : -wy, j ? wx : -wx);
     }
   }
@@ -104,6 +104,11 @@ STEADYVIEW_HOST_DEVICE T depth_limit(uint32_t key, double tolerance) {
   return static_cast<T>(nearest * (1 + tolerance + 2e-7));
 }
 
+// Whether a point counts in a pixel with this limit.
+STEADYVIEW_HOST_DEVICE bool counts(double z, double limit, double tolerance) {
+  return z <= limit && z * (1 + tolerance) >= limit * (1 - tolerance) * (1 - 4e-7);
+}
+
 // Gradients by the colours and the place of point i of view `view`.
 template <typename T>
 STEADYVIEW_HOST_DEVICE void point_gradient(const DepthSplatGradient<T>& g, int64_t view,
@@ -118,7 +123,7 @@ STEADYVIEW_HOST_DEVICE void point_gradient(const DepthSplatGradient<T>& g, int64
     const T z = places[2 * s.points + i];
     for_pixels(s, footprint, 0, s.height, [&](int64_t pixel, T weight, T slope_x, T slope_y) {
       const int64_t at = view * size + pixel;
-      if (!(z <= s.limit[at])) return;
+      if (!counts(z, s.limit[at], s.tolerance)) return;
       const T share = 1 / s.weight[at];
       T by_weight = g.grad_weight[at] + g.grad_depth[at] * share * (z - s.depth[at]);
       by_z += g.grad_depth[at] * share * weight;

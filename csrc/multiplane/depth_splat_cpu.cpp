@@ -75,7 +75,7 @@ void splat_band(const DepthSplat<T>& s, int64_t view, const std::vector<Reach>& 
   for_points(s, places, reaches, first_row, last_row, [&](int64_t i, const Footprint<T>& f) {
     const T z = places[2 * s.points + i];
     for_pixels(s, f, first_row, last_row, [&](int64_t pixel, T weight, T, T) {
-      if (!(z <= limit[pixel])) return;
+      if (!counts(z, limit[pixel], s.tolerance)) return;
       weights[pixel] += weight;
       depth[pixel] += weight * z;
       for (int64_t c = 0; c < s.channels; ++c) {

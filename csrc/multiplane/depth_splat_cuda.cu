@@ -44,7 +44,7 @@ __global__ void add_points(DepthSplat<T> s) {
     const T* image = s.image + view / s.views * s.channels * s.points + i;
     for_pixels(s, footprint, 0, s.height, [&](int64_t pixel, T weight, T, T) {
       const int64_t at = view * size + pixel;
-      if (!(z <= s.limit[at])) return;
+      if (!counts(z, s.limit[at], s.tolerance)) return;
       atomicAdd(s.weight + at, weight);
       atomicAdd(s.depth + at, weight * z);
       for (int64_t c = 0; c < s.channels; ++c)

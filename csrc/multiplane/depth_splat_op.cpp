@@ -70,7 +70,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> depth_splat(const at:
 std::tuple<at::Tensor, at::Tensor> depth_splat_backward(
     const at::Tensor& grad_output, const at::Tensor& grad_depth, const at::Tensor& grad_weight,
     const at::Tensor& image, const at::Tensor& places, const at::Tensor& output,
-    const at::Tensor& depth, const at::Tensor& weight, const at::Tensor& limit) {
+    const at::Tensor& depth, const at::Tensor& weight, const at::Tensor& limit, double tolerance) {
   check_splat(image, places);
   const int64_t batch = image.size(0), views = places.size(1);
   const auto map = [&](const char* name, const at::Tensor& tensor, bool colours) {
@@ -91,7 +91,7 @@ std::tuple<at::Tensor, at::Tensor> depth_splat_backward(
   at::Tensor grad_image = at::zeros_like(source), grad_places = at::empty_like(to);
   multiplane::for_type(image, [&]<typename T>() {
     const DepthSplatGradient<T> params{
-        .forward = make_params<T>(source, to, shown, z, sum, most, 0),
+        .forward = make_params<T>(source, to, shown, z, sum, most, tolerance),
         .grad_output = by_output.const_data_ptr<T>(),
         .grad_depth = by_depth.const_data_ptr<T>(),
         .grad_weight = by_weight.const_data_ptr<T>(),

@@ -47,6 +47,6 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> depth_splat(const at:
 std::tuple<at::Tensor, at::Tensor> depth_splat_backward(
     const at::Tensor& grad_output, const at::Tensor& grad_depth, const at::Tensor& grad_weight,
     const at::Tensor& image, const at::Tensor& places, const at::Tensor& output,
-    const at::Tensor& depth, const at::Tensor& weight, const at::Tensor& limit);
+    const at::Tensor& depth, const at::Tensor& weight, const at::Tensor& limit, double tolerance);
 
 }  // namespace steadyview

@@ -44,7 +44,7 @@ def project_depth(
     """Unprojects an image with depth and renders it from other cameras.
 
     "splat": each point spreads over the four pixels around it with bilinear weights. In each pixel
-    only those count that lie at most `tolerance` behind the nearest (of those that weigh at least a
+    only those count that lie within `tolerance` of the nearest (of those that weigh at least a
     quarter there, if there are any), and their weighted mean is shown. Differentiable (once) by
     image, depth and cameras, given which points count. Results do not depend on the number of
     threads on the CPU. The source's own camera (equal numbers) returns the image bit for bit where
@@ -184,27 +184,29 @@ def _fake_splat(
 
 def _fake_splat_backward(
     grad_output: Tensor, grad_depth: Tensor, grad_weight: Tensor, image: Tensor, places: Tensor,
-    output: Tensor, depth: Tensor, weight: Tensor, limit: Tensor,
+    output: Tensor, depth: Tensor, weight: Tensor, limit: Tensor, tolerance: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     return image.new_empty(image.shape), places.new_empty(places.shape)
 
 
 def _splat_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     ctx.save_for_backward(inputs[0], inputs[1], *output)
+    ctx.tolerance = inputs[4]
 
 
 def _splat_backward(
     ctx: Any, grad_output: Tensor, grad_depth: Tensor, grad_weight: Tensor, _: Tensor
 ) -> tuple[Any, ...]:
     grad_image, grad_places = _depth_splat_backward(
-        grad_output, grad_depth, grad_weight, *ctx.saved_tensors
+        grad_output, grad_depth, grad_weight, *ctx.saved_tensors, ctx.tolerance
     )
     return grad_image, grad_places, None, None, None
 
 
 _depth_splat_backward = register(
     "depth_splat_backward(Tensor grad_output, Tensor grad_depth, Tensor grad_weight, Tensor image,"
-    " Tensor places, Tensor output, Tensor depth, Tensor weight, Tensor limit) -> (Tensor, Tensor)",
+    " Tensor places, Tensor output, Tensor depth, Tensor weight, Tensor limit, float tolerance)"
+    " -> (Tensor, Tensor)",
     extension.depth_splat_backward,
     _fake_splat_backward,
 )
