@@ -127,12 +127,13 @@ def test_both_renderers_agree_on_a_smooth_scene(torch, ops):
         for renderer in ("splat", "gaussians")
     )
     inside = (slice(None), slice(None), slice(4, -4), slice(4, -4))
-    # The nearest Gaussian of a pixel outweighs the others: as much as a shift of a fifth of a pixel,
-    # at a slope of 0.08 a pixel.
+    # The nearest Gaussian of a pixel outweighs the others: as much as a move of a fifth of a pixel
+    # where the slope is 0.08 a pixel.
     difference = (sharp.image - soft.image)[:, :, 0][inside]
     assert difference.abs().mean() < 0.2 * 0.08
     torch.testing.assert_close(sharp.depth[inside], soft.depth[inside], rtol=0.01, atol=0)
-    assert (soft.coverage[inside] > 0.9).all()
+    # The least is between four Gaussians of half a pixel: 1 - (1 - exp(-1))^4.
+    assert (soft.coverage[inside] > 0.83).all()
     assert not soft.disoccluded[inside].any()
 
 
