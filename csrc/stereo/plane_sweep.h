@@ -14,10 +14,10 @@ namespace steadyview::stereo {
 enum class Cost : int { census, zncc };
 
 constexpr int kRadius = 2;            // of the 5x5 window that both costs compare
-constexpr int kMaxCost = 120;         // nothing in common; of census, 5 for each bit that differs
+constexpr int kMaxCost = 72;          // nothing in common; of census, 3 for each bit that differs
 constexpr int kUnseen = 255;          // cost at a source that does not see the point
-constexpr int kUnseenByAll = 80;      // what a plane costs when no source sees it
-constexpr int kMaxPenalty = 120;      // then a path's cost stays below 255: a byte
+constexpr int kUnseenByAll = 48;      // what a plane costs when no source sees it
+constexpr int kMaxPenalty = 180;      // then a path's cost stays below 255: a byte
 constexpr int kMaxSources = 64;       // of one reference
 constexpr int kMaxKeep = 16;          // sources whose costs are averaged
 constexpr int kMaxPlanes = 1024;      // so a CUDA block has a thread for each

@@ -50,7 +50,7 @@ __device__ int census(const uint8_t* near, const uint8_t* far) {
   for (int i = 0; i < kWindow * kWindow; ++i) {
     bits += (near[i] < near[centre]) != (far[i] < far[centre]);
   }
-  return 5 * bits;
+  return 3 * bits;
 }
 
 __device__ int zncc(const uint8_t* near, const uint8_t* far) {

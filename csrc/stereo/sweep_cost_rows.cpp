@@ -115,8 +115,7 @@ void census_row(const Rows& reference, const Rows& warped, int64_t row, int64_t 
         }
       }
     }
-    const Bytes twice = plus(bits, bits);
-    const Bytes cost = plus(plus(twice, twice), bits);
+    const Bytes cost = plus(plus(bits, bits), bits);
     keep_least(either(cost, load(unseen + x)), kept + x, step, keep);
   }
 }

@@ -46,7 +46,7 @@ STEADYVIEW_HOST_DEVICE int64_t seen_pixel(const double* map, double inverse_dept
 
 // Jumps cost less where the picture has an edge: depth edges mostly are.
 STEADYVIEW_HOST_DEVICE uint8_t jump_penalty(int grey_difference, int step, int jump) {
-  const int lowered = jump * 16 / (16 + grey_difference);
+  const int lowered = jump * 32 / (32 + grey_difference);
   return static_cast<uint8_t>(lowered > step ? lowered : step);
 }
 

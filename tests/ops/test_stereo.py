@@ -216,7 +216,8 @@ def test_strips_bound_the_memory(torch, stereo):
     planes = 1 / np.linspace(1 / 5, 1 / 30, 24)
     whole = sweep(torch, stereo, images, views, ks, planes)
     strips = sweep(torch, stereo, images, views, ks, planes, memory_mib=4)  # 8 rows and 64
-    assert torch.isclose(whole.depth, strips.depth, rtol=1e-4).float().mean() > 0.999
+    same = torch.isclose(whole.depth, strips.depth, rtol=1e-4)
+    assert (same | ~whole.valid).float().mean() > 0.999
     assert (whole.valid == strips.valid).float().mean() > 0.999
 
 
@@ -394,8 +395,8 @@ def test_bad_arguments_name_themselves(torch, stereo):
     fails("cost must be one of census, zncc", cost="ssd")
     fails("keep must be 1 to 16", keep=0)
     fails("paths must be 0, 4 or 8", paths=5)
-    fails("step_penalty must be 0 to 120", step_penalty=-1)
-    fails("jump_penalty must be 8 to 120", jump_penalty=3)
+    fails("step_penalty must be 0 to 180", step_penalty=-1)
+    fails("jump_penalty must be 32 to 180", jump_penalty=3)
     fails("least_confidence must be at least 0", least_confidence=-1.0)
     fails("memory_mib must be at least 1", memory_mib=0)
 

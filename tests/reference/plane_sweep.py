@@ -5,7 +5,7 @@ Written from the documentation, it shares nothing with the kernels.
 
 import numpy as np
 
-UNSEEN, UNSEEN_BY_ALL = 255, 80
+UNSEEN_BY_ALL = 48
 DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
@@ -47,10 +47,10 @@ def windows(image):
 def match(near, far, cost):
     a, b = windows(near), windows(far)
     if cost == "census":
-        return 5.0 * ((a < a[12]) != (b < b[12])).sum(0)
+        return 3.0 * ((a < a[12]) != (b < b[12])).sum(0)
     a, b = a - a.mean(0), b - b.mean(0)
     variance = np.sqrt(((a * a).mean(0) + 4) * ((b * b).mean(0) + 4))
-    return np.floor(np.clip(120 * (1 - (a * b).mean(0) / variance), 0, 120) + 0.5)
+    return np.floor(np.clip(72 * (1 - (a * b).mean(0) / variance), 0, 72) + 0.5)
 
 
 def costs(images, views, ks, depths, cost="census", keep=1):
@@ -87,15 +87,15 @@ def aggregate(volume, grey, paths, step, jump):
                 if 0 <= x - dx < columns and 0 <= y - dy < rows:
                     before = path[y - dy, x - dx]
                     edge = abs(int(grey[y, x]) - int(grey[y - dy, x - dx]))
-                    penalty = np.array([0, step, max(step, jump * 16 // (16 + edge))])
+                    penalty = np.array([0, step, max(step, jump * 32 // (32 + edge))])
                     moved = before[None] + penalty[np.minimum(change, 2)]
                     path[y, x] += moved.min(1) - before.min()
         total += path
     return total
 
 
-def plane_sweep(images, views, ks, depths, *, cost="census", keep=1, paths=8, step_penalty=8,
-                jump_penalty=60, least_confidence=0.02):  # fmt: skip
+def plane_sweep(images, views, ks, depths, *, cost="census", keep=1, paths=8, step_penalty=32,
+                jump_penalty=160, least_confidence=0.1):  # fmt: skip
     """Depth, confidence and validity of grey images (1 + S, H, W), the reference first."""
     inverse = 1 / np.asarray(depths, dtype=float)
     volume = costs(images, views, ks, depths, cost, keep)

@@ -59,9 +59,9 @@ def plane_sweep(
     cost: str = "census",
     keep: int | None = None,
     paths: int = 8,
-    step_penalty: int = 8,
-    jump_penalty: int = 60,
-    least_confidence: float = 0.02,
+    step_penalty: int = 32,
+    jump_penalty: int = 160,
+    least_confidence: float = 0.1,
     memory_mib: int = 512,
 ) -> PlaneSweep:
     """Depth of a picture from others of the same scene.
@@ -88,7 +88,7 @@ def plane_sweep(
         keep: sources whose matches count, 1 to 16; by default half of them, rounded up.
         paths: directions of the scan lines, 8 or 4; 0 takes each pixel's own cheapest plane.
         step_penalty, jump_penalty: of a change between neighbours by one plane and by more, where
-            the worst match costs 120; at most 120, and the jump costs at least the step. A jump
+            the worst match costs 72; at most 180, and the jump costs at least the step. A jump
             costs less at edges of the picture.
         least_confidence: valid pixels have more.
         memory_mib: the volumes of costs take about this much; larger pictures go in strips of rows.
