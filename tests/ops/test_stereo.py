@@ -216,9 +216,10 @@ def test_strips_bound_the_memory(torch, stereo):
     planes = 1 / np.linspace(1 / 5, 1 / 30, 24)
     whole = sweep(torch, stereo, images, views, ks, planes)
     strips = sweep(torch, stereo, images, views, ks, planes, memory_mib=4)  # 8 rows and 64
-    same = torch.isclose(whole.depth, strips.depth, rtol=1e-4)
-    assert (same | ~whole.valid).float().mean() > 0.999
-    assert (whole.valid == strips.valid).float().mean() > 0.999
+    # Lines are cut 32 rows away: a few costs change a little. Planes are 7 % apart and more.
+    same = torch.isclose(whole.depth, strips.depth, rtol=0.01)
+    assert (same | ~whole.valid).float().mean() > 0.998
+    assert (whole.valid == strips.valid).float().mean() > 0.99
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (130, 5)])

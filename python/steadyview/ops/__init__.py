@@ -10,6 +10,8 @@ from steadyview.ops.gaussian_stages import (
     rasterize_to_pixels,
     spherical_harmonics,
 )
+from steadyview.ops.depth import guided_filter, smooth_depth
+from steadyview.ops.fill import fill_holes
 from steadyview.ops.gaussians import rasterization
 from steadyview.ops.multiplane import (
     MultiplaneViews,
@@ -25,7 +27,9 @@ __all__ = [
     "DepthViews",
     "MultiplaneViews",
     "backward_warp",
+    "fill_holes",
     "fully_fused_projection",
+    "guided_filter",
     "inverse_depth_planes",
     "isect_offset_encode",
     "isect_tiles",
@@ -38,6 +42,7 @@ __all__ = [
     "rasterization",
     "rasterize_to_indices_in_range",
     "rasterize_to_pixels",
+    "smooth_depth",
     "spherical_harmonics",
     "sweep_video",
 ]
