@@ -1,6 +1,8 @@
 """Differentiable tensor operations: one module a C++ room. Needs torch and `steadyview._C`."""
 
 from steadyview.ops import _library  # noqa: F401  first: it says what is missing
+from steadyview.ops.depth import guided_filter, smooth_depth
+from steadyview.ops.fill import fill_holes
 from steadyview.ops.gaussian_stages import (
     fully_fused_projection,
     isect_offset_encode,
@@ -10,8 +12,6 @@ from steadyview.ops.gaussian_stages import (
     rasterize_to_pixels,
     spherical_harmonics,
 )
-from steadyview.ops.depth import guided_filter, smooth_depth
-from steadyview.ops.fill import fill_holes
 from steadyview.ops.gaussians import rasterization
 from steadyview.ops.multiplane import (
     MultiplaneViews,
