@@ -79,6 +79,10 @@ class FitOptions:
                 f"{self.sh_degree} and {self.ssim_weight}"
             )
 
+    @property
+    def rasterize_mode(self) -> str:
+        return "antialiased" if self.antialiased else "classic"
+
 
 @dataclass(frozen=True)
 class FitResult:
@@ -89,15 +93,21 @@ class FitResult:
         losses: `(steps,)`.
         seconds: of the whole fit.
         extent: of the scene, which the learning rate of the means was measured in.
+        options: of the fit.
     """
 
     gaussians: Gaussians
     losses: np.ndarray = field(repr=False)
     seconds: float
     extent: float
+    options: FitOptions = field(repr=False)
 
-    def psnr(self, images: Any, viewmats: Any, Ks: Any, background: Any = (0, 0, 0)) -> np.ndarray:
-        """`(C,)` dB of the rendered views against images as `fit_gaussians` takes them."""
+    def psnr(self, images: Any, viewmats: Any, Ks: Any) -> np.ndarray:
+        """`(C,)` dB of the rendered views against images as `fit_gaussians` takes them.
+
+        The background is that of the fit, or black if that was random.
+        """
+        background = self.options.background or (0.0, 0.0, 0.0)
         photos = Photographs(images, viewmats, Ks, None, self.gaussians.device)
         values = []
         with torch.no_grad():
@@ -105,7 +115,7 @@ class FitResult:
                 target, _ = photos.target(index)
                 view = self.gaussians.render(
                     photos.viewmats[index], photos.Ks[index], photos.width, photos.height,
-                    background=background,
+                    background=background, rasterize_mode=self.options.rasterize_mode,
                 )  # fmt: skip
                 values.append(psnr(view, target))
         return np.array(values)
@@ -171,7 +181,7 @@ def fit_gaussians(
         if preview is not None and shown:
             preview(step + 1, fit.look())
     seconds = time.perf_counter() - started
-    return FitResult(fit.gaussians().detach(), losses, seconds, fit.extent)
+    return FitResult(fit.gaussians().detach(), losses, seconds, fit.extent, options)
 
 
 class Photographs:
@@ -294,7 +304,7 @@ class _Fit:
         return gaussians.rasterize(
             photos.viewmats[index : index + 1], photos.Ks[index : index + 1], photos.width,
             photos.height, backgrounds=background, absgrad=self.control.options.absgrad,
-            rasterize_mode="antialiased" if self.options.antialiased else "classic",
+            rasterize_mode=self.options.rasterize_mode,
         )  # fmt: skip
 
     def _background(self) -> Tensor:
