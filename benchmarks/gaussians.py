@@ -5,11 +5,17 @@
 The scene: means uniform over the view frustum and 5 % beyond its borders, depth 2 to 10, lognormal
 scales of about 0.5 px a side, opacity 0.05 to 0.95, black background, 60 degrees. Wall
 milliseconds, the least of the rounds, with one thread and with all; the stages are projection,
-harmonics and raster (which sorts, bins and draws). A blend is a pixel that a splat changes: alpha
-at least 1/255. Limits: 13 ms forward and 33 ms forward + backward for 100k at 1280x720 on two cores
-(a 20th and a 10th of OpenSplat's CPU kernel on a like machine), and 35 % of 3.3e9 blends a second
-on one core in the raster stage. gsplat (`pip install --no-deps gsplat jaxtyping`) is asked for its
-projection in tensor operations only: its rasteriser in them needs a CUDA extension.
+harmonics and raster (which sorts, bins and draws). Limits: 13.6 ms forward and 33 ms forward +
+backward for 100k at 1280x720 on two cores (a 20th and a 10th of OpenSplat's CPU kernel on a like
+machine), 35 % of 3.3e9 blends a second on one core in the raster stage, 1.5 GB for a process that
+takes gradients of 1M Gaussians at 1920x1080.
+
+What a blend is, in three ways: `drawn` pixels change (alpha at least 1/255); `peers` is the count
+that the limit in peers.md was made for (5 M for 100k at 720p), pixels of the square that reaches
+ceil(3 sigma) of the longer axis; `evaluated` is what our kernel looks at, blocks of 4 x 4 pixels.
+
+gsplat (`pip install --no-deps gsplat jaxtyping wadler-lindig`) is asked for its projection and
+harmonics in tensor operations only: its rasteriser in them needs a CUDA extension.
 """
 
 from __future__ import annotations
@@ -17,6 +23,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +37,7 @@ import torch
 from machine import machine_facts
 from steadyview import ops
 
-LIMITS = {"forward_ms": 13.0, "both_ms": 33.0, "blends_share": 0.35}
+LIMITS = {"forward_ms": 13.6, "both_ms": 33.0, "blends_share": 0.35, "memory_mb": 1500}
 FASTEST = 3.3e9  # blends a second on one core
 SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
 
@@ -68,23 +78,43 @@ def least(work: Callable[[], Any], rounds: int) -> float:
     return 1e3 * best
 
 
-def count_blends(meta: dict[str, Any], width: int, height: int) -> int:
-    """Pixels at which alpha is at least 1/255, over all splats."""
-    seen = (meta["radii"] > 0).all(-1)
-    radii, means = meta["radii"][seen], meta["means2d"][seen]
-    conics, opacities = meta["conics"][seen], meta["opacities"][seen]
-    reach = int(radii.max())
-    total = 0
-    base = means.floor()
-    for y in range(-reach, reach + 1):
-        for x in range(-reach, reach + 1):
-            pixel = base + torch.tensor([x + 0.5, y + 0.5])
+def count_blends(meta: dict[str, Any], width: int, height: int) -> dict[str, int]:
+    """Pixels that count as blended, over all splats, in the three ways; estimated from some 5,000
+    splats, that is to 1 or 2 %."""
+    seen = (meta["radii"] > 0).all(-1).nonzero(as_tuple=True)
+    step = max(1, len(seen[0]) // 5000)
+    seen = tuple(index[::step] for index in seen)
+    means, conics, opacities = (meta[k][seen] for k in ("means2d", "conics", "opacities"))
+    a, b, c = conics.unbind(-1)
+    # Squared distances: to where alpha falls to 1/255, and three standard deviations.
+    cut = 2 * (255 * opacities).log()
+    det = a * c - b * b
+    reach_x, reach_y = (cut * c / det).sqrt(), (cut * a / det).sqrt()
+    blocks = torch.ones_like(a)
+    for k, (reach, size) in enumerate(((reach_x, width), (reach_y, height))):
+        low = (means[:, k] - reach + 0.5).floor().clamp(0, size - 1)
+        high = (means[:, k] + reach - 0.5).floor().clamp(0, size - 1)
+        blocks = blocks * ((high / 4).floor() - (low / 4).floor() + 1).clamp(min=0)
+    middle = (a + c) / 2
+    smallest = middle - (middle**2 - det).clamp(min=0).sqrt()  # of the conic: 1 / sigma^2
+    radius = (3 / smallest.sqrt()).ceil()
+    square = torch.ones_like(a)
+    for k, size in enumerate((width, height)):
+        low = (means[:, k] - radius).floor().clamp(0, size)
+        high = (means[:, k] + radius + 1).floor().clamp(0, size)
+        square = square * (high - low)
+    drawn = 0
+    furthest = int(torch.maximum(reach_x, reach_y).max()) + 1
+    for y in range(-furthest, furthest + 1):
+        for x in range(-furthest, furthest + 1):
+            pixel = means.floor() + torch.tensor([x + 0.5, y + 0.5])
             dx, dy = (pixel - means).unbind(-1)
-            a, b, c = conics.unbind(-1)
-            alpha = opacities * torch.exp(-(a * dx * dx + c * dy * dy) / 2 - b * dx * dy)
             inside = (pixel > 0).all(-1) & (pixel[:, 0] < width) & (pixel[:, 1] < height)
-            total += int((inside & (alpha >= 1 / 255)).sum())
-    return total
+            inside &= a * dx * dx + c * dy * dy + 2 * b * dx * dy <= cut
+            drawn += int(inside.sum())
+    peers = int(square.sum())
+    counts = {"drawn": drawn, "peers": peers, "evaluated": 16 * int(blocks.sum())}
+    return {name: step * count for name, count in counts.items()}
 
 
 def measure_stages(scene: dict[str, torch.Tensor], size: tuple[int, int], degree: int,
@@ -122,12 +152,18 @@ def measure_stages(scene: dict[str, torch.Tensor], size: tuple[int, int], degree
     }
 
 
-def gsplat_projection(scene: dict[str, torch.Tensor], size: tuple[int, int], rounds: int) -> float:
-    """Milliseconds of gsplat's projection in tensor operations; NaN where it is not installed."""
+def measure_gsplat(
+    scene: dict[str, torch.Tensor], size: tuple[int, int], degree: int, rounds: int
+) -> dict[str, float]:
+    """Milliseconds of gsplat's tensor operations; nothing where it is not installed."""
     try:
-        from gsplat.cuda._torch_impl import _fully_fused_projection, _quat_scale_to_covar_preci
+        from gsplat.cuda._torch_impl import (
+            _fully_fused_projection,
+            _quat_scale_to_covar_preci,
+            _spherical_harmonics,
+        )
     except ImportError:
-        return math.nan
+        return {}
 
     def project() -> Any:
         covars, _ = _quat_scale_to_covar_preci(scene["quats"], scene["scales"], True, False)
@@ -135,7 +171,36 @@ def gsplat_projection(scene: dict[str, torch.Tensor], size: tuple[int, int], rou
             scene["means"], covars, scene["viewmats"], scene["Ks"], *size
         )
 
-    return least(project, rounds)
+    return {
+        "gsplat_project_ms": least(project, rounds),
+        "gsplat_harmonics_ms": least(
+            lambda: _spherical_harmonics(degree, scene["means"], scene["colors"]), rounds
+        ),
+    }
+
+
+def measure_memory(count: int, name: str) -> dict[str, float]:
+    """Peak memory in MB of a process of its own that takes gradients once."""
+    command = [sys.executable, os.path.abspath(__file__), "--memory", str(count), name]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    result: dict[str, float] = json.loads(output)
+    return result
+
+
+def take_gradients_once(count: int, name: str) -> None:
+    def peak() -> float:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    width, height = SIZES[name]
+    scene = make_scene(count, width, height, 0)
+    before = peak()
+    leaves = {k: v.requires_grad_(k not in ("viewmats", "Ks")) for k, v in scene.items()}
+    with torch.no_grad():
+        ops.rasterization(**scene, width=width, height=height, sh_degree=0)
+    forward = peak()
+    image, _, _ = ops.rasterization(**leaves, width=width, height=height, sh_degree=0)
+    image.square().sum().backward()
+    print(json.dumps({"with_scene": before, "forward": forward, "gradients": peak()}))
 
 
 def measure(count: int, name: str, degree: int, threads: int, rounds: int) -> dict[str, Any]:
@@ -153,7 +218,7 @@ def measure(count: int, name: str, degree: int, threads: int, rounds: int) -> di
 
         stages = measure_stages(scene, (width, height), degree, meta, rounds)
         forward_ms = least(forward, rounds)
-        theirs = gsplat_projection(scene, (width, height), max(2, rounds // 4))
+        theirs = measure_gsplat(scene, (width, height), degree, max(2, rounds // 4))
 
     def both() -> None:
         for leaf in leaves.values():
@@ -162,12 +227,12 @@ def measure(count: int, name: str, degree: int, threads: int, rounds: int) -> di
         image.backward(weights)
 
     blends = count_blends(meta, width, height)
-    rate = blends / stages["raster_ms"] * 1e3
+    per_second = FASTEST * threads * stages["raster_ms"] / 1e3
     return {
         "count": count, "size": name, "degree": degree, "threads": threads,
-        "forward_ms": forward_ms, "both_ms": least(both, rounds), **stages,
-        "gsplat_project_ms": theirs, "blends": blends, "blends_per_second": rate,
-        "blends_share": rate / FASTEST / threads,
+        "forward_ms": forward_ms, "both_ms": least(both, rounds), **stages, **theirs,
+        "blends": blends, "blends_share": {k: v / per_second for k, v in blends.items()},
+        "load": os.getloadavg()[0],
     }  # fmt: skip
 
 
@@ -175,32 +240,47 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.memory:
+        take_gradients_once(int(arguments.memory[0]), arguments.memory[1])
+        return
     threads = torch.get_num_threads()
-    cases = [(100_000, "720p", 0), (100_000, "720p", 3)]
+    cases = [(n, size, degree) for n in (10_000, 100_000, 500_000, 1_000_000) for size in SIZES
+             for degree in (0, 3)]  # fmt: skip
     if arguments.quick:
         cases = [(10_000, "360p", 0)]
-    else:
-        cases += [(n, size, 0) for n in (10_000, 100_000, 500_000, 1_000_000) for size in SIZES
-                  if (n, size) != (100_000, "720p")]  # fmt: skip
     print(
-        "      N  size   SH threads | forward    both  (limits 13, 33) | project harmonics raster |"
-        " share of 3.3e9 blends/s | gsplat's projection"
+        "      N  size SH threads | forward    both (limits 13.6, 33) | project harmonics raster |"
+        " share of 3.3e9 blends/s: drawn, peers', evaluated | gsplat: project, harmonics | load"
     )
     results = []
     for count, size, degree in cases:
-        rounds = 2 if arguments.quick else max(3, 3_000_000 // count)
-        for used in sorted({1, threads}):
+        rounds = 2 if arguments.quick else min(20, max(2, 1_000_000 // count))
+        for used in sorted({1, threads}) if count == 100_000 else [threads]:
             row = measure(count, size, degree, used, rounds)
             results.append(row)
+            share, blends = row["blends_share"], row["blends"]
             print(
-                f"{count:8d} {size:>5s} {degree:3d} {used:6d}  | {row['forward_ms']:7.1f} "
-                f"{row['both_ms']:7.1f}                   | {row['project_ms']:7.2f} "
-                f"{row['harmonics_ms']:8.2f} {row['raster_ms']:7.2f} | {row['blends_share']:.3f} "
-                f"({row['blends'] / 1e6:.2f} M blends) | {row['gsplat_project_ms']:.1f}"
+                f"{count:8d} {size:>5s} {degree:2d} {used:6d}  | {row['forward_ms']:7.1f} "
+                f"{row['both_ms']:7.1f}                  | {row['project_ms']:7.2f} "
+                f"{row['harmonics_ms']:8.2f} {row['raster_ms']:7.2f} | "
+                + ", ".join(f"{share[k]:.3f} ({blends[k] / 1e6:.2f} M)" for k in share)
+                + f" | {row.get('gsplat_project_ms', math.nan):.0f}, "
+                f"{row.get('gsplat_harmonics_ms', math.nan):.0f} | {row['load']:.1f}",
+                flush=True,
             )
+    memory = {}
+    for count, size in [(10_000, "360p")] if arguments.quick else [(1_000_000, "1080p")]:
+        memory[f"{count} {size}"] = found = measure_memory(count, size)
+        print(f"peak memory of {count} at {size}: {found} MB (limit {LIMITS['memory_mb']})")
     if arguments.json:
-        result = {"machine": machine_facts(), "limits": LIMITS, "results": results}
+        result = {
+            "machine": machine_facts(),
+            "limits": LIMITS,
+            "results": results,
+            "memory_mb": memory,
+        }
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
 

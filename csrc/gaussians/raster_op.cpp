@@ -260,8 +260,9 @@ at::Tensor find_contributors(const at::Tensor& means2d, const at::Tensor& conics
   check_argument(op, "opacities", opacities, transmittances, {m});
   const at::Tensor mean = means2d.contiguous(), conic = conics.contiguous();
   const at::Tensor opaque = opacities.contiguous(), left = transmittances.contiguous();
-  const Lists lists{tile_offsets.contiguous(), tile_ids.contiguous(), {}, tile_size};
+  Lists lists{tile_offsets.contiguous(), tile_ids.contiguous(), {}, tile_size};
   lists.check(op, mean, width, height, m);
+  lists.offsets = lists.offsets.clamp(0, tile_ids.numel());  // not looked at on a GPU
   check::shape(op, "transmittances", left, {tile_offsets.size(0), height, width});
   at::Tensor counts = at::empty(left.sizes(), left.options().dtype(at::kLong));
   at::Tensor ends, found;

@@ -63,20 +63,20 @@ struct Brush {
 // Goes through the brush's blocks row by row: one loop, because short nested ones are mispredicted.
 template <typename T>
 struct Walk {
-  int count, block, next_row;
-  T x, y, first_x, last_x;  // the block's corner from the splat's mean
+  int count, block, next_row, across, in_row;
+  T x, y, first_x;  // the block's corner from the splat's mean
 
   inline __attribute__((always_inline)) explicit Walk(const Brush<T>& brush) {
-    const int across = brush.last_column - brush.first_column + 1;
+    in_row = across = brush.last_column - brush.first_column + 1;
     count = across * (brush.last_row - brush.first_row + 1);
     block = brush.first_row * Block<T>::across + brush.first_column;
     next_row = Block<T>::across - across + 1;
     first_x = x = static_cast<T>(brush.first_column * kWide) - brush.x;
-    last_x = static_cast<T>(brush.last_column * kWide) - brush.x;
     y = static_cast<T>(brush.first_row * kHigh<T>) - brush.y;
   }
   inline __attribute__((always_inline)) void step() {
-    const bool wrap = x >= last_x;
+    const bool wrap = --in_row == 0;  // x, which is rounded at every step, would not tell
+    in_row = wrap ? across : in_row;
     block += wrap ? next_row : 1;
     x = wrap ? first_x : x + T(kWide);
     y += wrap ? T(kHigh<T>) : T(0);

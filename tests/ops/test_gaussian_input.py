@@ -50,3 +50,66 @@ def test_singular_cameras(torch, ops):
     values["colors"] = torch.zeros((60, 3), dtype=torch.float64)
     image, _, _ = ops.rasterization(**values, width=WIDTH, height=HEIGHT)
     assert torch.isfinite(image).all()
+
+
+LIST_BAD = {
+    "tile_size": ({"tile_size": 33}, "tile_size must be in"),
+    "grid": ({"isect_offsets": lambda x: x[:, 1:]}, "isect_offsets must be"),
+    "integers": ({"flatten_ids": lambda x: x.long()}, "flatten_ids must be"),
+    "ids": ({"flatten_ids": lambda x: x + 60}, "flatten_ids must be in"),
+    "negative": ({"flatten_ids": lambda x: x - 1}, "flatten_ids must be in"),
+    "falling": ({"isect_offsets": lambda x: x.flip(-1)}, "isect_offsets must rise"),
+    "images": ({"means2d": lambda x: x[0]}, "must be of the same images"),
+    "conics": ({"conics": lambda x: x[..., :2]}, "conics must be|invalid for input"),
+    "masks": ({"masks": lambda x: x[:, 1:]}, "masks must be"),
+    "backgrounds": ({"backgrounds": lambda x: x[:, :2]}, "backgrounds must be|invalid for input"),
+    "width": ({"image_width": 0}, "width and height must be"),
+}
+
+
+@pytest.mark.parametrize("name", LIST_BAD)
+def test_bad_lists(torch, ops, name):
+    changes, message = LIST_BAD[name]
+    values = scene(torch)
+    _, _, meta = ops.rasterization(**values, width=WIDTH, height=HEIGHT, packed=False)
+    arguments = {
+        **{k: meta[k] for k in ("means2d", "conics", "opacities", "isect_offsets", "flatten_ids")},
+        "colors": values["colors"][None], "image_width": WIDTH, "image_height": HEIGHT,
+        "tile_size": 16, "backgrounds": values["backgrounds"],
+        "masks": torch.ones((1, 3, 5), dtype=torch.bool),
+    }  # fmt: skip
+    for key, change in changes.items():
+        arguments[key] = change(arguments[key]) if callable(change) else change
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        ops.rasterize_to_pixels(**arguments)
+
+
+def test_bad_intersections(torch, ops):
+    means, radii = torch.zeros((4, 2)), torch.ones((4, 2), dtype=torch.int32)
+    depths = torch.ones(4)
+    for arguments, message in (
+        ((means, radii[:3], depths, 16, 2, 2), "means2d and radii must be"),
+        ((means, radii, depths[:3], 16, 2, 2), "depths must be"),
+        ((means, radii, depths, 0, 2, 2), "must be at least 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ops.isect_tiles(*arguments)
+    with pytest.raises(ValueError, match="n_images and image_ids are needed"):
+        ops.isect_tiles(means, radii, depths, 16, 2, 2, packed=True)
+    means[0], means[1, 0] = float("nan"), float("inf")
+    counts, _, _ = ops.isect_tiles(means, radii, depths, 16, 2, 2)
+    assert counts.tolist() == [0, 0, 1, 1]
+
+
+def test_huge_images_and_far_numbers(torch, ops):
+    """Sizes and places that overflow 32 bits where they are multiplied."""
+    values = scene(torch, dtype=torch.float32)
+    values["means"][0] = 1e30
+    values["scales"][1] = 1e30
+    values["means"][2] = torch.tensor([0.0, 0.0, 1e-30])
+    image, _, meta = ops.rasterization(**values, width=1, height=70000)
+    assert image.shape == (1, 70000, 1, 3)
+    assert torch.isfinite(image).all()
+    assert meta["tile_height"] == 4375
+    with pytest.raises(ValueError, match="width and height must be"):
+        ops.rasterization(**values, width=1 << 21, height=1)

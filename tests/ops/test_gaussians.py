@@ -118,6 +118,22 @@ def test_harmonics_in_a_picture(torch, ops):
         assert_images_close(image[0], expected, 1e-12)
 
 
+def test_wide_splats_at_the_left_border(torch, ops):
+    """Where a splat's own x is near 0, distances from it are rounded at every step along a row."""
+    values = scene(torch, count=150, dtype=torch.float32)
+    values["viewmats"] = torch.eye(4)[None]
+    z = values["means"][:, 2:]
+    x = torch.linspace(-8, 8, 150)[:, None] + 1e-3 * torch.rand((150, 1))
+    values["means"] = torch.cat([(x - 36) * z / 60, values["means"][:, 1:2], z], 1)
+    values["scales"] = torch.tensor([0.6, 0.1, 0.1]) * z / 3
+    values["quats"] = torch.tensor([1.0, 0, 0, 0.05]).expand(150, 4)
+    values["opacities"] = values["opacities"] * 0.2
+    image, _, _ = ops.rasterization(**values, width=WIDTH, height=HEIGHT)
+    exact = {k: v.double() for k, v in values.items()}
+    expected, _ = render(*camera(exact), WIDTH, HEIGHT, exact["backgrounds"][0])
+    assert_images_close(image[0], expected, 2e-5)
+
+
 @pytest.mark.parametrize("channels", [1, 2, 4, 5, 9])
 def test_any_number_of_channels(torch, ops, channels):
     leaves = {k: v.requires_grad_() for k, v in scene(torch, channels=channels).items()}
