@@ -40,9 +40,17 @@ def test_the_homographies_take_the_shaky_frames_to_the_steady_ones(tmp_path: Pat
     assert np.mean(left) < 2.5  # sampled twice, at a pixel a texel
 
 
-def test_depth_and_poses_take_one_frame_to_another(tmp_path: Path) -> None:
+TWO = (Layer(10.0), Layer(4.0, (-0.4, 0.0), (1.0, 1.0)))
+SLANTED = (Layer(10.0), Layer(6.0, (0.3, 0.1), (1.6, 1.2), slope=(1.0, -0.8)))
+LEAVES = (Layer(10.0), Layer(5.0, (0.0, 0.0), (1.8, 1.1), cutout=True))
+
+
+@pytest.mark.parametrize("layers", [TWO, SLANTED, LEAVES])
+def test_depth_and_poses_take_one_frame_to_another(
+    tmp_path: Path, layers: tuple[Layer, ...]
+) -> None:
     """Two layers: each pixel is moved by its own depth."""
-    scene = Scene("two", (Layer(10.0), Layer(4.0, (-0.4, 0.0), (1.0, 1.0))), travel=(3.0, 0.0, 1.0))
+    scene = Scene("two", layers, travel=(3.0, 0.0, 1.0))
     clip = make_clip(scene, tmp_path, size=SIZE, seconds=0.5)
     frames, truth = luma(clip.shaky), truth_of(clip)
     a, b = 2, 12
@@ -111,6 +119,33 @@ def test_a_picture_can_be_filmed(tmp_path: Path) -> None:
 
 def test_a_dozen_scenes() -> None:
     assert len(SCENES) >= 12
+
+
+def colours(path: Path) -> np.ndarray:
+    with open_video(path) as reader:
+        return reader.to_rgb(next(iter(reader))).astype(int)
+
+
+def test_scenes_are_coloured_and_one_is_a_photograph(tmp_path: Path) -> None:
+    made = colours(make_clip("pan", tmp_path / "a", size=SIZE, seconds=0.1).steady)
+    assert np.ptp(made, axis=2).mean() > 8
+    photo = colours(make_clip("photograph", tmp_path / "b", size=(320, 180), seconds=0.1).steady)
+    sky, hedge = photo[5:15, 150:200].mean((0, 1)), photo[140:, :30].mean((0, 1))
+    assert sky[2] > sky[0] > 150  # blue and bright
+    assert hedge[1] > hedge[2]
+
+
+def test_leaves_hide_what_is_behind_them(tmp_path: Path) -> None:
+    truth = truth_of(make_clip("garden", tmp_path, size=SIZE, seconds=0.2))
+    depth = truth["depth"][0].astype(float)
+    for front in (9.0, 6.0, 4.0, 3.0):
+        assert (np.abs(depth - front) < 0.2).mean() > 0.01
+    ground = depth[-1, 40:60]
+    assert ground.max() < 9  # nearer than the horizon
+    with pytest.raises(OptionError, match="slope"):
+        make_clip(
+            Scene("behind", (Layer(10.0), Layer(2.0, size=(2.0, 2.0), slope=(9.0, 0.0)))), tmp_path
+        )
 
 
 @pytest.mark.parametrize(

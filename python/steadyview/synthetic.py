@@ -1,4 +1,4 @@
-"""Shaky clips with a true steady one: textured planes at known depths before a known camera.
+"""Shaky clips with a true steady one: coloured planes at known depths before a known camera.
 
 Real datasets have no true steady video. Here a camera flies along a smooth path, and along the same
 path with a hand's shake on it, past a picture of layers; both are rendered, and every pose, depth,
@@ -16,7 +16,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .errors import InputError, OptionError
+from .errors import OptionError
+from .textures import holes, picture_of, texture_of
 from .video.info import Frame, VideoInfo, pixel_format
 from .video.writer import VideoWriter
 
@@ -36,7 +37,9 @@ class Layer:
         size: its width and height in the same unit; None: larger than any view.
         velocity: parts of the view's half width a second; not zero makes it a moving object.
         contrast: of its texture, 1 is usual.
-        picture: an image file to show instead of a made-up texture; its brightness only.
+        picture: an image file to show instead of a made-up texture.
+        slope: scene units of depth that a unit to the right, and one down, adds.
+        cutout: holes with soft edges, as between leaves, show what is behind.
     """
 
     depth: float
@@ -45,6 +48,8 @@ class Layer:
     velocity: tuple[float, float] = (0.0, 0.0)
     contrast: float = 1.0
     picture: str | Path | None = None
+    slope: tuple[float, float] = (0.0, 0.0)
+    cutout: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,9 +96,23 @@ _WALKERS = (
     Layer(5.0, (-1.1, 0.3), (0.35, 1.0), (0.45, 0.0)),
     Layer(4.0, (1.2, 0.35), (0.4, 1.1), (-0.5, 0.0)),
 )
+#: A backdrop, ground that comes nearer, a wall to the right, and leaves one behind another.
+_GARDEN = (
+    Layer(16.0),
+    Layer(16.8, (0.0, 0.118), (2.2, 0.107), slope=(0.0, -8.0)),
+    Layer(11.0, (0.55, -0.1), (0.7, 0.6), slope=(-1.2, 0.0)),
+    Layer(9.0, (-0.6, -0.15), (1.1, 0.9), cutout=True),
+    Layer(6.0, (0.5, 0.25), (0.9, 0.6), cutout=True),
+    Layer(4.0, (-1.0, 0.35), (0.9, 0.8), cutout=True),
+    Layer(3.0, (1.0, -0.4), (0.8, 0.6), cutout=True),
+)
+#: A frame of examples/handheld.mp4 (GoPro, Inc., Apache-2.0 or MIT: examples/README.md).
+_PHOTOGRAPH = (
+    Layer(10.0, size=(2.7, 2.7 * 9 / 16), picture=Path(__file__).with_name("photograph.jpg")),
+)
 _TWIST = (0.35, 0.35, 1.2, 0.0)
 
-#: A dozen named scenes: every kind of trouble alone, and all of it together.
+#: Fifteen named scenes: every kind of trouble alone, and all of it together.
 SCENES: dict[str, Scene] = {
     scene.name: scene
     for scene in (
@@ -108,6 +127,8 @@ SCENES: dict[str, Scene] = {
         Scene("rolling_shutter", rolling_shutter=0.8, shake=(0.5, 0.5, 0.5, 0.0), seed=9),
         Scene("motion_blur", blur=0.6, shake=(0.7, 0.7, 0.4, 0.0), seed=10),
         Scene("night", noise=9.0, brightness=0.35, seed=11),
+        Scene("photograph", _PHOTOGRAPH, shake=(0.5, 0.5, 0.4, 0.0), seed=14),
+        Scene("garden", _GARDEN, travel=(0.7, 0.0, 0.9), shake=(0.4, 0.4, 0.3, 15.0), seed=15),
         Scene("bare_walls", (Layer(10.0, contrast=0.12),), seed=12),
         Scene(
             "everything", (*_ROOM, _WALKERS[1]), (0.5, 0.0, 0.8), (8.0, 0.0, 0.0),
@@ -127,7 +148,8 @@ class SyntheticClip:
             to camera, in the middle of the exposure and of the frame; `steady_from_shaky`
             (N, 3, 3), homographies of uncentred pixels, exact for the farthest layer; `depth`
             (N, H, W) float16 of the shaky frames, scene units; `moving` (N, H, W) bool; `times`
-            (N,) seconds.
+            (N,) seconds. Where layers are partly transparent, depth and
+            `moving` are of the nearest one that covers more than half.
     """
 
     shaky: Path
@@ -204,19 +226,49 @@ class _Plane:
         self.shape = np.array(extent) * unit  # scene units
         self.centre = np.array(layer.centre) * unit
         self.velocity = np.array(layer.velocity) * unit
-        # A texel is a pixel where the layer is first seen.
-        columns, rows = (max(round(s * focal / layer.depth), 8) for s in self.shape)
+        # A texel is a pixel where the layer is first seen nearest; more for what slopes there.
+        ends = self.centre + self.shape / 2 * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])
+        nearest = (layer.depth + ends @ layer.slope).min()
+        if nearest <= 0:
+            raise OptionError(f"slope must leave the layer before the camera, got {layer.slope}")
+        steeper = 1 + np.abs(layer.slope) * np.abs(ends).max(axis=0) / nearest
+        columns, rows = (max(round(s), 8) for s in self.shape * steeper * focal / nearest)
         if layer.picture is None:
-            self.texture = _texture(rows, columns, seed, layer.contrast)
+            self.texture = texture_of(rows, columns, seed, layer.contrast)
         else:
-            self.texture = _picture(layer.picture, rows, columns, layer.contrast)
+            self.texture = picture_of(layer.picture, rows, columns, layer.contrast)
+        if layer.cutout:
+            self.texture = np.dstack([self.texture, holes(rows, columns, seed)])
         self.texels = np.array([columns, rows])
 
     def pixels_from_plane(self, K: np.ndarray, viewmat: np.ndarray, time: float) -> np.ndarray:
         """Homography from the plane's (x, y), in scene units of the world, to pixels."""
         rotation, shift = viewmat[:3, :3], viewmat[:3, 3]
-        columns = [rotation[:, 0], rotation[:, 1], rotation[:, 2] * self.layer.depth + shift]
+        right, down = self.layer.slope
+        columns = [
+            rotation[:, 0] + rotation[:, 2] * right,
+            rotation[:, 1] + rotation[:, 2] * down,
+            rotation[:, 2] * self.layer.depth + shift,
+        ]
         return np.asarray(K @ np.stack(columns, axis=1))
+
+    def box(
+        self, to_pixels: np.ndarray, time: float, size: tuple[int, int]
+    ) -> tuple[int, int, int, int]:
+        """Rows and columns (from, to) that the layer can cover; `to_pixels` `(k, 3, 3)`."""
+        width, height = size
+        if self.layer.size is None:
+            return 0, height, 0, width
+        middle = self.centre + self.velocity * time
+        signs = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])
+        corners = np.column_stack([middle + self.shape / 2 * signs, np.ones(4)])
+        seen = corners @ to_pixels.transpose(0, 2, 1)
+        if seen[..., 2].min() <= 0:  # reaches behind the camera
+            return 0, height, 0, width
+        places = (seen[..., :2] / seen[..., 2:]).reshape(-1, 2)
+        first = np.clip(np.floor(places.min(axis=0)) - 1, 0, size).astype(int)
+        last = np.clip(np.ceil(places.max(axis=0)) + 1, 0, size).astype(int)
+        return int(first[1]), int(last[1]), int(first[0]), int(last[0])
 
     def texels_from_plane(self, time: float) -> np.ndarray:
         scale = self.texels / self.shape
@@ -265,12 +317,15 @@ class _Stage:
         depths: list[np.ndarray] | None = None,
         moving: list[np.ndarray] | None = None,
     ) -> Iterator[np.ndarray]:
-        """Frames `(H, W)` float32, exposed around these times."""
+        """Frames `(H, W, 3)` float32, Y, Cb and Cr, exposed around these times.
+
+        Layers are laid over each other, and light is gathered, as well in these as in RGB.
+        """
         random = np.random.default_rng(self.scene.seed + (1000 if shaken else 2000))
         step = 1 / self.scene.frame_rate
         exposures = 5 if self.scene.blur else 1
         for time in times:
-            total = np.zeros(self.size[::-1], np.float32)
+            total = np.zeros((*self.size[::-1], 3), np.float32)
             for k in range(exposures):
                 offset = ((k + 0.5) / exposures - 0.5) * self.scene.blur * step
                 middle = k == exposures // 2
@@ -279,8 +334,9 @@ class _Stage:
                 )
             picture = total / exposures * self.scene.brightness
             if self.scene.noise:
-                picture += random.normal(0, self.scene.noise, picture.shape).astype(np.float32)
-            yield np.clip(picture, 0, 255)
+                noise = random.normal(0, self.scene.noise, picture.shape[:2])
+                picture[..., 0] += noise.astype(np.float32)
+            yield picture
 
     def _picture(
         self,
@@ -298,16 +354,24 @@ class _Stage:
             viewmats = self.poses(np.array([time]), shaken=shaken)
         x = (np.arange(width, dtype=np.float32) + 0.5)[None]
         y = (np.arange(height, dtype=np.float32) + 0.5)[:, None]
-        picture = np.full((height, width), _SKY, np.float32)
+        picture = np.zeros((height, width, 3), np.float32)
+        picture[..., 0] = _SKY
         depth = np.full((height, width), np.inf, np.float32)
         hidden = np.zeros((height, width), bool)
         for plane in self.layers:
             to_pixels = np.array([plane.pixels_from_plane(self.K, v, time) for v in viewmats])
+            top, bottom, left, right = plane.box(to_pixels, time, self.size)
+            if top >= bottom or left >= right:
+                continue
+            part = (slice(top, bottom), slice(left, right))
             from_pixels = np.linalg.inv(to_pixels)
-            closeness = _affine(from_pixels[:, 2], x, y)  # the last coordinate is 1 / depth
+            if len(from_pixels) > 1:
+                from_pixels = from_pixels[top:bottom]
+            u, v = x[:, left:right], y[top:bottom]
+            closeness = _affine(from_pixels[:, 2], u, v)  # the last coordinate is 1 / depth
             texels = plane.texels_from_plane(time) @ from_pixels
-            at_x = _affine(texels[:, 0], x, y) / closeness - np.float32(0.5)
-            at_y = _affine(texels[:, 1], x, y) / closeness - np.float32(0.5)
+            at_x = _affine(texels[:, 0], u, v) / closeness - np.float32(0.5)
+            at_y = _affine(texels[:, 1], u, v) / closeness - np.float32(0.5)
             seen = cv2.remap(
                 plane.texture, at_x, at_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
             )
@@ -315,10 +379,15 @@ class _Stage:
             if plane.layer.size is not None:
                 columns, lines = plane.texels - 0.5
                 inside &= (at_x >= -0.5) & (at_y >= -0.5) & (at_x <= columns) & (at_y <= lines)
-            np.copyto(picture, seen, where=inside)
+            if plane.layer.cutout:
+                cover = np.where(inside, np.clip(seen[..., 3], 0, 1), np.float32(0))
+                picture[part] += cover[..., None] * (seen[..., :3] - picture[part])
+                inside = cover > 0.5
+            else:
+                np.copyto(picture[part], seen, where=inside[..., None])
             if depths is not None:
-                depth[inside] = 1 / closeness[inside]
-                hidden[inside] = plane.layer.velocity != (0.0, 0.0)
+                depth[part][inside] = 1 / closeness[inside]
+                hidden[part][inside] = plane.layer.velocity != (0.0, 0.0)
         if depths is not None:
             depths.append(depth)
         if moving is not None:
@@ -364,44 +433,6 @@ def _rotation(axis: int, angle: float) -> np.ndarray:
     return matrix
 
 
-def _texture(rows: int, columns: int, seed: int, contrast: float) -> np.ndarray:
-    """Detail at all scales, and hard-edged patches, as walls and windows have."""
-    random = np.random.default_rng(seed)
-    total = np.zeros((rows, columns), np.float32)
-    sigma = 0.8
-    while sigma < max(rows, columns) / 4:
-        coarse = max(int(sigma), 1)
-        shape = (-(-rows // coarse) + 2, -(-columns // coarse) + 2)
-        noise: np.ndarray = cv2.GaussianBlur(
-            random.standard_normal(shape).astype(np.float32), (0, 0), max(sigma / coarse, 0.8)
-        )
-        large = cv2.resize(
-            noise, (shape[1] * coarse, shape[0] * coarse), interpolation=cv2.INTER_CUBIC
-        )
-        total += large[:rows, :columns] / large.std() * sigma**0.3
-        sigma *= 2
-    total *= 38 / total.std()
-    for _ in range(rows * columns // 2500):
-        y, x = random.integers(0, rows), random.integers(0, columns)
-        h, w = random.integers(4, 28, 2)
-        total[y : y + h, x : x + w] += random.normal(0, 30)
-    return np.asarray(np.clip(128 + contrast * total, 4, 251), np.float32)
-
-
-def _picture(path: str | Path, rows: int, columns: int, contrast: float) -> np.ndarray:
-    """An image's brightness, its middle cut to the layer's shape."""
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise InputError(f"{path}: is no image that OpenCV can read")
-    scale = max(rows / image.shape[0], columns / image.shape[1])
-    size = (max(round(image.shape[1] * scale), columns), max(round(image.shape[0] * scale), rows))
-    shrinks = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    whole = cv2.resize(image, size, interpolation=shrinks).astype(np.float32)
-    top, left = (size[1] - rows) // 2, (size[0] - columns) // 2
-    cut = whole[top : top + rows, left : left + columns]
-    return np.asarray(np.clip(128 + contrast * (cut - 128), 0, 255), np.float32)
-
-
 def _write(path: Path, frames: Iterator[np.ndarray], scene: Scene, size: tuple[int, int]) -> None:
     width, height = size
     info = VideoInfo(
@@ -412,13 +443,17 @@ def _write(path: Path, frames: Iterator[np.ndarray], scene: Scene, size: tuple[i
         frame_rate=Fraction(scene.frame_rate),
         time_base=Fraction(1, 1000 * scene.frame_rate),
     )
-    chroma = np.full((height // 2, width // 2), 128, np.uint8)
     with VideoWriter(path, info, codec="ffv1", overwrite=True) as writer:
         for index, picture in enumerate(frames):
             # Limited range, as nearly all video is.
-            luma = np.rint(16 + picture * (219 / 255)).astype(np.uint8)
+            luma = np.rint(16 + np.clip(picture[..., 0], 0, 255) * (219 / 255)).astype(np.uint8)
+            quarter = cv2.resize(
+                picture[..., 1:], (width // 2, height // 2), interpolation=cv2.INTER_AREA
+            )
+            chroma = np.clip(np.rint(128 + quarter * (224 / 255)), 16, 240).astype(np.uint8)
+            planes = (luma, *(np.ascontiguousarray(c) for c in np.moveaxis(chroma, 2, 0)))
             time = index / scene.frame_rate
-            writer.write(Frame((luma, chroma, chroma), 1000 * index, time, index, 1000))
+            writer.write(Frame(planes, 1000 * index, time, index, 1000))
 
 
 def truth_of(clip: SyntheticClip) -> dict[str, Any]:

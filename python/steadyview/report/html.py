@@ -214,7 +214,7 @@ def _scores(quality: Any) -> list[_Row]:
 
 
 def _number(value: float, digits: int, unit: str) -> str:
-    text = f"{_text(value, digits)} {unit}".rstrip()
+    text = f"{_text(value, digits)} {unit}".rstrip() if np.isfinite(value) else "–"
     return f'<td class="number">{text}</td>'
 
 
