@@ -195,13 +195,24 @@ void describe(const Octave& octave, const Extremum& e, const Extremum& next, flo
   }
 }
 
+void prefetch(const Octave& octave, const Candidate& candidate, int layer) {
+  for (int i = layer - 1; i < layer + 3; ++i) {
+    const Plane& plane = octave.blurred[static_cast<size_t>(i)];
+    for (int dy = -1; dy <= 1; ++dy) {
+      __builtin_prefetch(plane.row(candidate.row + dy) + candidate.column);
+    }
+  }
+}
+
 void find_in(const Octave& octave, std::vector<Feature>& features) {
   const float unit = 0.5f * static_cast<float>(int64_t{1} << octave.index);
   std::vector<float> scratch;
   std::vector<Extremum> extrema;
   for (int layer = 1; layer <= kLayers; ++layer) {
-    for (const auto [column, row] : octave.candidates[static_cast<size_t>(layer)]) {
-      Extremum e{column, row, layer, 0, 0, 0, 0};
+    const auto& candidates = octave.candidates[static_cast<size_t>(layer)];
+    for (size_t i = 0; i < candidates.size(); ++i) {
+      prefetch(octave, candidates[std::min(i + 8, candidates.size() - 1)], layer);
+      Extremum e{candidates[i].column, candidates[i].row, layer, 0, 0, 0, 0};
       if (refine(octave, e)) extrema.push_back(e);
     }
   }

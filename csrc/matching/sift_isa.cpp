@@ -43,13 +43,14 @@ int reflect(int at, int count) {
 }
 
 // Sums from left to right: with fused multiply-add these are OpenCV's bit for bit.
-STEADYVIEW_INLINE void blur_padded(const RowBlurParams& p, const float* padded) {
+STEADYVIEW_INLINE void sum_row(const RowBlurParams& p) {
   for (int x = 0; x < p.width; x += kBlock * W) {
+    const float* from = p.source + x - p.radius;
     V sum[kBlock];
-    for (int b = 0; b < kBlock; ++b) sum[b] = rounded(load(padded + x + b * W) * p.taps[p.radius]);
+    for (int b = 0; b < kBlock; ++b) sum[b] = rounded(load(from + b * W) * p.taps[p.radius]);
     for (int k = 1; k <= 2 * p.radius; ++k) {
       const V tap = all(p.taps[k < p.radius ? p.radius - k : k - p.radius]);
-      for (int b = 0; b < kBlock; ++b) sum[b] += tap * load(padded + x + k + b * W);
+      for (int b = 0; b < kBlock; ++b) sum[b] += tap * load(from + k + b * W);
     }
     for (int b = 0; b < kBlock; ++b) store(p.out + x + b * W, sum[b]);
   }
@@ -67,74 +68,96 @@ STEADYVIEW_INLINE V shifted(V low, V high) {
 // The same for a radius known beforehand. Every load that is not aligned crosses a line of the
 // cache and takes two turns: half of them are shifts of vectors at hand instead.
 template <int Radius, int... Taps>
-STEADYVIEW_INLINE void blur_padded(const RowBlurParams& p, const float* padded,
-                                   std::integer_sequence<int, Taps...>) {
-  constexpr int kVectors = kBlock + (2 * Radius + W - 1) / W;
+STEADYVIEW_INLINE void sum_row(const RowBlurParams& p, std::integer_sequence<int, Taps...>) {
   for (int x = 0; x < p.width; x += kBlock * W) {
-    V at[kVectors + 1], sum[kBlock];
-    for (int i = 0; i < kVectors; ++i) at[i] = load(padded + x + i * W);
-    at[kVectors] = at[kVectors - 1];  // never looked at
-    for (int b = 0; b < kBlock; ++b) sum[b] = rounded(at[b] * p.taps[Radius]);
+    const float* from = p.source + x;
+    V at[kBlock + 2], sum[kBlock] = {};  // at: from -W on
+    for (int i = 0; i < kBlock + 2; ++i) at[i] = load(from + (i - 1) * W);
     const auto add = [&]<int Tap>(std::integral_constant<int, Tap>) __attribute__((always_inline)) {
-      constexpr int first = Tap / W, shift = Tap % W;
+      constexpr int first = (Tap - Radius + W) / W, shift = (Tap - Radius + W) % W;
+      constexpr int last = first + 3 < kBlock + 2 ? first + 3 : kBlock + 1;
       const V tap = all(p.taps[Tap < Radius ? Radius - Tap : Tap - Radius]);
-      sum[0] += tap * shifted<shift>(at[first], at[first + 1]);
-      sum[1] += tap * load(padded + x + Tap + W);
-      sum[2] += tap * shifted<shift>(at[first + 2], at[first + 3]);
-      sum[3] += tap * load(padded + x + Tap + 3 * W);
+      const V values[] = {shifted<shift>(at[first], at[first + 1]), load(from + Tap - Radius + W),
+                          shifted<shift>(at[first + 2], at[last]),
+                          load(from + Tap - Radius + 3 * W)};
+      for (int b = 0; b < kBlock; ++b) {
+        sum[b] = Tap ? sum[b] + tap * values[b] : rounded(tap * values[b]);
+      }
     };
-    (add(std::integral_constant<int, Taps + 1>{}), ...);
+    (add(std::integral_constant<int, Taps>{}), ...);
     for (int b = 0; b < kBlock; ++b) store(p.out + x + b * W, sum[b]);
   }
-}
-
-template <int Radius>
-void blur_padded(const RowBlurParams& p, const float* padded) {
-  blur_padded<Radius>(p, padded, std::make_integer_sequence<int, 2 * Radius>{});
 }
 #endif
 
 void blur_row(const RowBlurParams& p) {
-  float* padded = p.scratch;
-  for (int x = 0; x < p.width; x += W) store(padded + p.radius + x, load(p.source + x));
   for (int k = 1; k <= p.radius; ++k) {
-    padded[p.radius - k] = p.source[reflect(-k, p.width)];
-    padded[p.radius + p.width - 1 + k] = p.source[reflect(p.width - 1 + k, p.width)];
+    p.source[-k] = p.source[reflect(-k, p.width)];
+    p.source[p.width - 1 + k] = p.source[reflect(p.width - 1 + k, p.width)];
   }
 #if defined(__AVX512F__)
   // Those of SIFT's own steps.
   switch (p.radius) {
     case 5:
-      return blur_padded<5>(p, padded);
+      return sum_row<5>(p, std::make_integer_sequence<int, 11>{});
     case 6:
-      return blur_padded<6>(p, padded);
+      return sum_row<6>(p, std::make_integer_sequence<int, 13>{});
     case 8:
-      return blur_padded<8>(p, padded);
+      return sum_row<8>(p, std::make_integer_sequence<int, 17>{});
     case 10:
-      return blur_padded<10>(p, padded);
+      return sum_row<10>(p, std::make_integer_sequence<int, 21>{});
     case 13:
-      return blur_padded<13>(p, padded);
+      return sum_row<13>(p, std::make_integer_sequence<int, 27>{});
   }
 #endif
-  blur_padded(p, padded);
+  sum_row(p);
+}
+
+// Two rows at a time: what row y has k above it, row y + 1 has k + 1 above it.
+template <int Columns>
+STEADYVIEW_INLINE void sum_columns(const ColumnBlurParams& p, int x, int row) {
+  const float* const* middle = p.rows + p.radius + row;
+  V above[Columns], below[Columns], sum[2][Columns];
+  for (int b = 0; b < Columns; ++b) {
+    above[b] = load(middle[0] + x + b * W);
+    below[b] = load(middle[1] + x + b * W);
+    sum[0][b] = rounded(above[b] * p.taps[0]);
+    sum[1][b] = rounded(below[b] * p.taps[0]);
+  }
+  for (int k = 1; k <= p.radius; ++k) {
+    const V tap = all(p.taps[k]);
+    const float *higher = middle[-k] + x, *lower = middle[1 + k] + x;
+    for (int b = 0; b < Columns; ++b) {
+      const V next_above = load(higher + b * W), next_below = load(lower + b * W);
+      sum[0][b] += tap * (next_above + below[b]);
+      sum[1][b] += tap * (above[b] + next_below);
+      above[b] = next_above;
+      below[b] = next_below;
+    }
+  }
+  for (int b = 0; b < Columns; ++b) {
+    store(p.out[row] + x + b * W, sum[0][b]);
+    store(p.out[row + 1] + x + b * W, sum[1][b]);
+  }
+}
+
+STEADYVIEW_INLINE void sum_column(const ColumnBlurParams& p, int x, int row) {
+  const float* const* middle = p.rows + p.radius + row;
+  V sum = rounded(load(middle[0] + x) * p.taps[0]);
+  for (int k = 1; k <= p.radius; ++k)
+    sum += p.taps[k] * (load(middle[-k] + x) + load(middle[k] + x));
+  store(p.out[row] + x, sum);
 }
 
 // From the middle outwards, as OpenCV adds. Rows come from the second level of cache: a few columns
 // of all of them are used for several rows at a time.
 void blur_column(const ColumnBlurParams& p) {
-  for (int x = 0; x < p.width; x += kBlock * W) {
-    for (int row = 0; row < p.count; ++row) {
-      const float* const* middle = p.rows + p.radius + row;
-      V sum[kBlock];
-      for (int b = 0; b < kBlock; ++b) sum[b] = rounded(load(middle[0] + x + b * W) * p.taps[0]);
-      for (int k = 1; k <= p.radius; ++k) {
-        const V tap = all(p.taps[k]);
-        const float *above = middle[-k] + x, *below = middle[k] + x;
-        for (int b = 0; b < kBlock; ++b) {
-          sum[b] += tap * (load(above + b * W) + load(below + b * W));
-        }
-      }
-      for (int b = 0; b < kBlock; ++b) store(p.out[row] + x + b * W, sum[b]);
+  constexpr int columns = W == 16 ? 4 : 2;  // as registers allow
+  for (int x = 0; x < p.width; x += columns * W) {
+    int row = 0;
+    for (; row + 1 < p.count; row += 2) sum_columns<columns>(p, x, row);
+    if (row < p.count) {
+      for (int b = 0; b < columns; ++b) sum_column(p, x + b * W, row);
     }
   }
 }

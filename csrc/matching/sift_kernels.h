@@ -17,16 +17,17 @@ struct DoubleRowParams {
   float* scratch;  // (width + 2)
 };
 
+constexpr int kMargin = 16;  // floats on both sides of a row, for what lies beyond the image
+
 struct RowBlurParams {
-  const float* source;
+  float* source;  // its margins are overwritten
   int width;
   const float* taps;  // (radius + 1) from the middle outwards
-  int radius;
+  int radius;         // at most kMargin
   float* out;
-  float* scratch;  // (width + 2 radius + 2 kRowSlack)
 };
 
-constexpr int kBatch = 4;  // rows that are blurred from above to below at a time
+constexpr int kBatch = 8;  // rows that are blurred from above to below at a time
 
 struct ColumnBlurParams {
   const float* const* rows;  // (2 radius + count) from above to below

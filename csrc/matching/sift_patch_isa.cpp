@@ -27,9 +27,10 @@ STEADYVIEW_INLINE V exponential(V v) {
   return p * reinterpret_cast<V>((truncated(power) + 127) << 23);
 }
 
-// Degrees from 0 to 360, by the polynomial of OpenCV's fastAtan2 (0.01 degrees).
-STEADYVIEW_INLINE V arc(V y, V x) {
-  constexpr float turn = 57.29577951f;
+// The angle of (x, y) from -180 to 180 degrees by the polynomial of OpenCV's fastAtan2 (0.01
+// degrees), times `unit`.
+STEADYVIEW_INLINE V signed_arc(V y, V x, float unit) {
+  const float turn = 57.29577951f * unit;
   const V ax = magnitude(x), ay = magnitude(y);
   const V c = smaller(ax, ay) * inverse(larger(ax, ay) + 2.2204460e-16f);
   const V c2 = c * c;
@@ -38,9 +39,10 @@ STEADYVIEW_INLINE V arc(V y, V x) {
              c2 +
          0.9997878412794807f * turn) *
         c;
-  a = select(above(ay, ax), 90.f - a, a);
-  a = select(above(V{}, x), 180.f - a, a);
-  return select(above(V{}, y), 360.f - a, a);
+  a = select(above(ay, ax), 90.f * unit - a, a);
+  a = select(above(V{}, x), 180.f * unit - a, a);
+  return reinterpret_cast<V>(reinterpret_cast<I>(a) ^
+                             (reinterpret_cast<I>(y) & static_cast<int32_t>(0x80000000)));
 }
 
 // The part of a patch that has neighbours on all sides, relative to the patch's middle.
@@ -59,8 +61,7 @@ struct Gradient {
 
   STEADYVIEW_INLINE Gradient(const float* at, int64_t stride)
       : x(load(at + 1) - load(at - 1)), y(load(at - stride) - load(at + stride)) {}
-  STEADYVIEW_INLINE V length() const { return root(x * x + y * y); }
-  STEADYVIEW_INLINE V angle() const { return arc(y, x); }
+  STEADYVIEW_INLINE V length() const { return root(x * x + (y * y + 1e-30f)); }
 };
 
 // e^(falloff k^2) for k from -radius; returns the middle.
@@ -103,8 +104,9 @@ void orientation(const PatchParams& p, float* bins) {
       const Gradient gradient(row + dx, p.image.stride);
       store(samples.weight + samples.count, load(window + dx) * row_weight * gradient.length());
       // cvRound rounds halves to even; an angle on a half is as good in either bin.
-      const V bin = floored_value(gradient.angle() * 0.1f + 0.5f);
-      store(samples.bin + samples.count, truncated(select(above(bin, all(35.5f)), V{}, bin)));
+      const V bin = floored_value(signed_arc(gradient.y, gradient.x, 0.1f) + 0.5f);
+      store(samples.bin + samples.count,
+            truncated(select(above(V{}, bin), bin + kOrientations, bin)));
       // Lanes beyond the row's end are overwritten by what comes next.
       samples.count += least(W, extent.right - dx + 1);
       if (samples.count > kSamples - W) add_samples(samples, sums);
@@ -124,15 +126,19 @@ constexpr int kCells = 4, kBins = 8;
 constexpr int kSlots = (kCells + 1) * (kCells + 1) * kBins;
 using Eight = float __attribute__((vector_size(32), may_alias));
 using Four = float __attribute__((vector_size(16), may_alias));
+constexpr float kBelowFour = 3.99999976f;  // the largest
+constexpr int kCopies = 2;                 // take samples in turn
 struct Slots {
-  alignas(64) float sums[2][kSlots][8];  // every second sample goes into the second copy
+  alignas(64) float sums[kCopies][kSlots][8];
 };
 
+// What is gathered of samples, row by row; the rest is computed of full vectors.
 struct Samples {
-  alignas(64) float strength[kSamples + W];
-  alignas(64) float down[kSamples + W];    // cells, from -1 up to 4
-  alignas(64) float across[kSamples + W];  // likewise
-  alignas(64) float turn[kSamples + W];    // eighths of a turn
+  alignas(64) float x[kSamples + W];  // gradient
+  alignas(64) float y[kSamples + W];
+  alignas(64) float down[kSamples + W];  // cells, from the first one's middle
+  alignas(64) float across[kSamples + W];
+  alignas(64) float window[kSamples + W];
   int count = 0;
 };
 
@@ -177,21 +183,27 @@ STEADYVIEW_INLINE void load_twice(const float* four, Eight& twice) {
 #endif
 }
 
-STEADYVIEW_INLINE void add_samples(Samples& samples, Slots& slots) {
+__attribute__((noinline)) void add_samples(Samples& samples, float angle, Slots& slots) {
   const Eight first = {1, 1, 1, 1, 0, 0, 0, 0}, sign = {-1, -1, -1, -1, 1, 1, 1, 1};
   for (int k = samples.count; k % W; ++k) {
-    samples.strength[k] = samples.down[k] = samples.across[k] = samples.turn[k] = 0;
+    samples.x[k] = samples.y[k] = samples.down[k] = samples.across[k] = samples.window[k] = 0;
   }
   for (int k = 0; k < samples.count; k += W) {
-    const V strength = load(samples.strength + k), turn = load(samples.turn + k);
-    const V down = load(samples.down + k), across = load(samples.across + k);
+    const V x = load(samples.x + k), y = load(samples.y + k);
+    V down = load(samples.down + k), across = load(samples.across + k);
+    const V strength = load(samples.window + k) * root(x * x + (y * y + 1e-30f));
+    // On the border a sample's share is nothing: so it is for those beyond.
+    down = smaller(larger(down, all(-1.f)), all(kBelowFour));
+    across = smaller(larger(across, all(-1.f)), all(kBelowFour));
+    const V turn = signed_arc(y, x, kBins / 360.f) - angle * (kBins / 360.f);
     const V r0 = floored_value(down), c0 = floored_value(across), o0 = floored_value(turn);
     const V lower = strength * (down - r0), upper = strength - lower;
     const V upper_right = upper * (across - c0), lower_right = lower * (across - c0);
     const V cell = r0 * (kCells + 1.f) + (c0 + (kCells + 2.f));
-    alignas(64) int32_t slot[W];
+    alignas(64) uint32_t slot[W];
     alignas(64) float part[W], weights[4][W];
-    store(slot, truncated(cell) * kBins + (truncated(o0) & (kBins - 1)));
+    store(reinterpret_cast<int32_t*>(slot),
+          truncated(cell) * (8 * kBins) + (truncated(o0) & (kBins - 1)) * 8);
     store(part, turn - o0);
     V quads[4];
     transpose(upper - upper_right, upper_right, lower - lower_right, lower_right, quads);
@@ -203,7 +215,7 @@ STEADYVIEW_INLINE void add_samples(Samples& samples, Slots& slots) {
         Eight weight;
         load_twice(weights[v] + 4 * g, weight);
         const Eight share = part[4 * g + v] * sign + first;
-        auto* sums = reinterpret_cast<Eight*>(slots.sums[v % 2][slot[4 * g + v]]);
+        auto* sums = reinterpret_cast<Eight*>(&slots.sums[v % kCopies][0][0] + slot[4 * g + v]);
         *sums += weight * share;
       }
     }
@@ -233,7 +245,7 @@ STEADYVIEW_INLINE void add_slots(const Slots& slots, float* histogram) {
         const auto at = [&](int copy) {
           return *reinterpret_cast<const Four*>(slots.sums[copy][first + o] + 4 * side);
         };
-        return at(0) + at(1);
+        return kCopies == 2 ? at(0) + at(kCopies - 1) : at(0);
       };
       // By direction, then by cell.
       Four sums[kBins], parts[4];
@@ -252,7 +264,8 @@ STEADYVIEW_INLINE void add_slots(const Slots& slots, float* histogram) {
 }
 
 // For rows from the patch's top, the columns j that can be inside the descriptor: for which
-// |j c - i s| and |j s + i c| are below 2.5, and one more on each side.
+// |j c - i s| and |j s + i c| are below 2.5 but for rounding: on the border shares are nothing.
+constexpr float kSlack = 0.01f;  // columns
 STEADYVIEW_INLINE void find_spans(const Extent& extent, float c, float s, int32_t* first,
                                   int32_t* last) {
   const auto bounded = [](float v) { return fabsf(v) < 1e-6f ? 1e6f : 1 / v; };
@@ -261,12 +274,12 @@ STEADYVIEW_INLINE void find_spans(const Extent& extent, float c, float s, int32_
     const V i = lanes() + static_cast<float>(extent.top + k);
     V low = all(static_cast<float>(extent.left)), high = all(static_cast<float>(extent.right));
     const auto narrow = [&](V middle, float half) {
-      low = larger(low, middle - half - 1.f);
-      high = smaller(high, middle + half + 1.f);
+      low = larger(low, middle - half - kSlack);
+      high = smaller(high, middle + half + kSlack);
     };
     narrow(i * (s * per_c), 2.5f * fabsf(per_c));
     narrow(i * (-c * per_s), 2.5f * fabsf(per_s));
-    store(first + k, truncated(floored_value(low)));
+    store(first + k, -truncated(floored_value(-low)));
     store(last + k, truncated(floored_value(high)));
   }
 }
@@ -290,22 +303,18 @@ void gather(const PatchParams& p, Slots& slots) {
     const float row_weight = window[i];
     for (int j = first; j <= last; j += W) {
       const V dj = lanes() + static_cast<float>(j);
-      const V across = dj * c - di * s + 2.f - 0.5f, down = dj * s + di * c + 2.f - 0.5f;
-      const Mask inside = both(both(above(down, all(-1.f)), above(all(4.f), down)),
-                               both(above(across, all(-1.f)), above(all(4.f), across)));
       const Gradient gradient(row + j, p.image.stride);
-      const V strength = load(window + j) * row_weight * gradient.length();
-      const V none = V{};
-      store(samples.strength + samples.count, select(inside, strength, none));
-      store(samples.down + samples.count, select(inside, down, none));
-      store(samples.across + samples.count, select(inside, across, none));
-      store(samples.turn + samples.count, (gradient.angle() - p.angle) * (kBins / 360.f));
+      store(samples.x + samples.count, gradient.x);
+      store(samples.y + samples.count, gradient.y);
+      store(samples.across + samples.count, dj * c - di * s + 2.f - 0.5f);
+      store(samples.down + samples.count, dj * s + di * c + 2.f - 0.5f);
+      store(samples.window + samples.count, load(window + j) * row_weight);
       // Lanes beyond the row's end are overwritten by what comes next.
       samples.count += least(W, last - j + 1);
-      if (samples.count > kSamples - W) add_samples(samples, slots);
+      if (samples.count > kSamples - W) add_samples(samples, p.angle, slots);
     }
   }
-  add_samples(samples, slots);
+  add_samples(samples, p.angle, slots);
 }
 
 STEADYVIEW_INLINE float sum_of(V v) {

@@ -41,21 +41,20 @@ int reflect(int at, int count) {
 // A Gaussian blur that takes rows and gives rows.
 class Blur {
  public:
-  // `ring` has ring_rows(sigma) rows, `scratch` one and 2 kRowSlack floats.
-  Blur(double sigma, const Plane& target, const Plane& ring, float* scratch)
-      : taps_(gaussian(sigma)), target_(target), ring_(ring), scratch_(scratch) {}
+  // `ring` has ring_rows(sigma) rows.
+  Blur(double sigma, const Plane& target, const Plane& ring)
+      : taps_(gaussian(sigma)), target_(target), ring_(ring) {}
 
   static int ring_rows(double sigma) {
     return 2 * static_cast<int>(gaussian(sigma).size()) - 2 + kBatch;
   }
 
-  void push(const float* row) {
+  void push(float* row) {
     kernels_.blur_row({.source = row,
                        .width = target_.width,
                        .taps = taps_.data(),
                        .radius = radius(),
-                       .out = ring_.row(taken_++ % ring_.height),
-                       .scratch = scratch_});
+                       .out = ring_.row(taken_++ % ring_.height)});
   }
 
   // Makes the next rows of the target, a few at a time, and returns how many: none when it needs
@@ -87,29 +86,27 @@ class Blur {
   const PyramidKernels& kernels_ = active_pyramid_kernels();
   std::vector<float> taps_;
   Plane target_, ring_;
-  float* scratch_;
   std::vector<const float*> rows_;
   int taken_ = 0, made_ = 0;
 };
 
 // Slots of the workspace: images 0 of octaves in turn, then what an octave needs.
-enum Slot : size_t { kFirst = 0, kBlurred = 2, kRing = 8, kDifference = 14, kRow = 20, kDoubled };
+enum Slot : size_t { kFirst = 0, kBlurred = 2, kRing = 8, kDifference = 14, kDoubled = 20 };
 
 class OctaveMaker {
  public:
   // Image 0 is blurred from rows of the doubled frame, or there already.
   OctaveMaker(SiftWorkspace& workspace, const Plane& first, bool blur_first) {
     octave_.blurred[0] = first;
-    float* scratch = workspace.plane(kRow, first.width + 2 * kRowSlack, 2).data;
     for (size_t i = 0; i < kImages; ++i) {
       if (i > 0) octave_.blurred[i] = workspace.plane(kBlurred + i, first.width, first.height);
       const double sigma = sigma_of(i);
       if (i == 0 && !blur_first) {
-        blurs_.emplace_back(sigma, Plane{}, Plane{}, scratch);
+        blurs_.emplace_back(sigma, Plane{}, Plane{});
         continue;
       }
       const Plane ring = workspace.plane(kRing + i, first.width, Blur::ring_rows(sigma));
-      blurs_.emplace_back(sigma, octave_.blurred[i], ring, scratch);
+      blurs_.emplace_back(sigma, octave_.blurred[i], ring);
     }
     for (size_t i = 0; i < differences_.size(); ++i) {
       differences_[i] = workspace.plane(kDifference + i, first.width, 3);
@@ -118,7 +115,7 @@ class OctaveMaker {
   }
 
   // The next row of what image `image` is blurred from.
-  void push(size_t image, const float* row) {
+  void push(size_t image, float* row) {
     blurs_[image].push(row);
     while (const int count = blurs_[image].make()) {
       const int end = blurs_[image].made();

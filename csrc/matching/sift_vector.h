@@ -30,7 +30,7 @@ using UnalignedI = int32_t __attribute__((vector_size(4 * W), aligned(4), may_al
 STEADYVIEW_INLINE V load(const float* from) { return *reinterpret_cast<const UnalignedV*>(from); }
 STEADYVIEW_INLINE void store(float* to, V v) { *reinterpret_cast<UnalignedV*>(to) = v; }
 STEADYVIEW_INLINE void store(int32_t* to, I v) { *reinterpret_cast<UnalignedI*>(to) = v; }
-STEADYVIEW_INLINE V all(float value) { return V{} + value; }
+STEADYVIEW_INLINE V all(float value) { return value - V{}; }  // as GCC folds it
 STEADYVIEW_INLINE V whole(I v) { return __builtin_convertvector(v, V); }
 STEADYVIEW_INLINE I truncated(V v) { return __builtin_convertvector(v, I); }
 
@@ -67,13 +67,13 @@ STEADYVIEW_INLINE V floored_value(V v) {
   return reinterpret_cast<V>(
       _mm512_maskz_roundscale_ps(0xffff, raw(v), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
 }
-// 14 bits and a step of Newton's: a division and a root of 16 floats take ten times as long.
+// 14 bits and a step of Newton's: a division and a root of 16 floats take ten times as long. Of
+// positive numbers.
 STEADYVIEW_INLINE V inverse(V v) {
   const V guess = reinterpret_cast<V>(_mm512_maskz_rcp14_ps(0xffff, raw(v)));
   return guess * (2.f - v * guess);
 }
 STEADYVIEW_INLINE V root(V v) {
-  v = larger(v, all(1e-30f));
   const V guess = reinterpret_cast<V>(_mm512_maskz_rsqrt14_ps(0xffff, raw(v)));
   const V root = v * guess;
   return root + 0.5f * guess * (v - root * root);
