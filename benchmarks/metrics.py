@@ -97,10 +97,13 @@ def measure(source: list[np.ndarray], result: list[np.ndarray], rounds: int) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few frames, once")
+    parser.add_argument("--frames", type=int, help="of each pair (30, quick 8)")
+    parser.add_argument("--rounds", type=int, help="of which the least time counts (3, quick 1)")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--pairs", type=Path, help="folder of NAME.shaky.mp4 and NAME.*.mp4")
     arguments = parser.parse_args()
     count, rounds = (8, 1) if arguments.quick else (30, 3)
+    count, rounds = arguments.frames or count, arguments.rounds or rounds
     pairs = {"synthetic 640x360": synthetic_pair(count)}
     if arguments.pairs:
         pairs |= load_pairs(arguments.pairs, count)
@@ -122,6 +125,8 @@ def main() -> None:
             "instruction_set": _core.active_isa(),
             "opencv_threads": cv2.getNumThreads(),
             "limit": {"ratio": LIMIT},
+            "frames": count,
+            "rounds": rounds,
             "results": rows,
         }
         arguments.json.parent.mkdir(parents=True, exist_ok=True)

@@ -42,13 +42,14 @@ class Features:
 def find_features(gray: Array, exact: bool = False) -> Features:
     """SIFT features with the settings and in the order of OpenCV's defaults, any number of them.
 
-    Our own detector adds in OpenCV's order, and finds its features: one descriptor in a thousand
-    has an element that is off by one, coordinates differ by 1e-4 px at most. (Without fused
-    multiply-add, on old processors, one descriptor in forty differs, and a feature in a thousand.)
+    Our own detector's pyramid is OpenCV's bit for bit, and it finds its features: one descriptor in
+    a thousand has an element that is off by one, coordinates differ by 1e-4 px at most. (Without
+    fused multiply-add, on old processors, one descriptor in forty differs, and a feature in a
+    thousand.)
 
     Args:
         gray: `(H, W)` uint8.
-        exact: let OpenCV find them, at about twice the time.
+        exact: let OpenCV find them, at three to four times the time.
     """
     if not exact:
         if not hasattr(_local, "finder"):

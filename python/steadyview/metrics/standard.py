@@ -133,8 +133,8 @@ def standard_scores(
             files read by OpenCV do, which the script works on: rounding the grey values instead
             of truncating them changes stability by up to 0.003.
         exact: find features with OpenCV, as the script does, or with our own detector, which takes
-            half the time; its stability differs by up to 1e-3, since a single match more or less
-            lets RANSAC draw other samples. None: ours where it adds exactly as OpenCV does.
+            a third of the time; its stability differs by up to 1e-3, since a single match more or
+            less lets RANSAC draw other samples. None: ours where it adds exactly as OpenCV does.
 
     Returns:
         The scores. Two frames in a row without a homography use the latest one found, as in the
