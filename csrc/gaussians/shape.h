@@ -68,7 +68,9 @@ STEADYVIEW_HOST_DEVICE uint64_t depth_key(double depth) {
 }
 // What a splat's gradients are made of, sums over pixels: v, v dx, v dy, v dx^2, v dx dy, v dy^2
 // with v = alpha by-alpha, then by the colours, and with_abs |by x|, |by y| in units of log2(e).
-STEADYVIEW_HOST_DEVICE constexpr int record_size(int channels, bool with_abs) { return 6 + channels + (with_abs ? 2 : 0); }
+STEADYVIEW_HOST_DEVICE constexpr int record_size(int channels, bool with_abs) {
+  return 6 + channels + (with_abs ? 2 : 0);
+}
 
 // By the mean (2), the conic (3) and the opacity, from the first six sums.
 template <typename T>
