@@ -7,7 +7,7 @@ stereo pair wants it, and a turned one. Milliseconds of wall and of processor ti
 together) a view, the least of interleaved rounds. The peers:
 
 - torch: the same projection in tensor operations: a sort of all points from far to near, index_put,
-  then each plane's filters by conv2d. It has to give the same picture.
+  then each plane's filters by conv2d. On one thread it has to give the same picture.
 - remap: OpenCV's, bilinear, one for each plane with alpha by the plane's homography, and the
   composite in NumPy: what a plane costs whose pixels all share a depth.
 - grid_sample: torch's, for multiplane_render.
@@ -150,7 +150,9 @@ def measure_size(size: str, planes: int, rounds: int) -> dict[str, Any]:
     scene = make_scene(width, height)
     source = [scene[name] for name in ("image", "depth", "eye", "K")]
     ours = ops.multiplane_project(*source, scene["side"], planes=planes)
+    torch.set_num_threads(1)  # with more, the order in which index_put writes is left open
     theirs, mask = project_in_torch(scene, scene["side"], planes)
+    torch.set_num_threads(2)
     same = (ours.mask[0, 0] == mask) & ((ours.image[0, 0] - theirs).abs().amax(0) < 1e-4)
     row = torch.stack([scene["side"][0]] * 8)
     row[:, 0, 3] = -torch.linspace(0.01, 0.07, 8)
@@ -233,7 +235,8 @@ def predict_posed(folder: Path, pictures: Path | None) -> list[dict[str, Any]]:
                 pictures.mkdir(parents=True, exist_ok=True)
                 shown = [truth, *(p[0, 0].numpy() for p, _ in list(predictions.values())[1:])]
                 sheet = np.concatenate(shown, 2).clip(0, 1).transpose(1, 2, 0)[..., ::-1]
-                cv2.imwrite(str(pictures / f"room_{source}_{held_out}.png"), 255 * sheet)
+                name = str(pictures / f"room_{source}_{held_out}.png")
+                cv2.imwrite(name, (255 * sheet).round().astype(np.uint8))
     return results
 
 

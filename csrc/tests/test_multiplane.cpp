@@ -9,6 +9,7 @@
 
 #include "common/isa.h"
 #include "common/parallel.h"
+#include "multiplane/depth_splat.h"
 #include "multiplane/multiplane.h"
 #include "multiplane/rows.h"
 #include "tests/expect.h"
@@ -216,11 +217,53 @@ void render_sizes() {
   }
 }
 
+// Points at centres copy; points anywhere, and none, stay inside the buffers.
+void splat_points() {
+  constexpr int64_t height = 5, width = 7, points = 300, size = height * width, channels = 2;
+  const auto image = exact<float>(channels * points), places = exact<float>(3 * points);
+  const auto output = exact<float>(channels * size), depth = exact<float>(size);
+  const auto weight = exact<float>(size), limit = exact<float>(size);
+  const auto grad_image = exact<float>(channels * points), grad_places = exact<float>(3 * points);
+  std::vector<float> ones(channels * size, 1.0f);
+  for (int64_t i = 0; i < channels * points; ++i) image[i] = static_cast<float>(i % 11);
+  const DepthSplat<float> splat{
+      image.get(), places.get(), output.get(), depth.get(), weight.get(), limit.get(), 1,
+      1,           channels,     points,       height,      width,        0.01};
+  for (int64_t i = 0; i < points; ++i) {
+    places[i] = static_cast<float>(i % width) + 0.5f;
+    places[points + i] = static_cast<float>(i / width) + 0.5f;
+    places[2 * points + i] = i < size ? 2.0f : 0.0f;
+  }
+  depth_splat_cpu(splat);
+  bool copied = true;
+  for (int64_t i = 0; i < size; ++i) {
+    copied &= output[i] == image[i] && output[size + i] == image[points + i] && weight[i] == 1 &&
+              depth[i] == 2;
+  }
+  EXPECT(copied);
+  std::mt19937 random(9);
+  std::uniform_real_distribution<float> uniform(-3, 10);
+  for (int64_t i = 0; i < 3 * points; ++i) places[i] = uniform(random);
+  const float odd[] = {NAN, INFINITY, -INFINITY, 1e30f, -1e30f};
+  for (int64_t i = 0; i < 5; ++i) {
+    for (int64_t k = 0; k < 3; ++k) places[k * points + 10 * k + i] = odd[i];
+  }
+  depth_splat_cpu(splat);
+  std::fill_n(grad_image.get(), channels * points, 0.0f);
+  depth_splat_gradient_cpu(DepthSplatGradient<float>{splat, ones.data(), ones.data(), ones.data(),
+                                                     grad_image.get(), grad_places.get()});
+  const auto finite = [](float x) { return std::isfinite(x); };
+  EXPECT(std::all_of(output.get(), output.get() + channels * size, finite));
+  EXPECT(std::all_of(grad_image.get(), grad_image.get() + channels * points, finite));
+  EXPECT(std::all_of(grad_places.get(), grad_places.get() + 3 * points, finite));
+}
+
 }  // namespace
 
 int main() {
   project_sizes();
   same_bits();
   render_sizes();
+  splat_points();
   return steadyview::test::report();
 }
