@@ -6,6 +6,7 @@ namespace steadyview {
 void register_gaussians(pybind11::module_& module);
 void register_stereo_tensors(pybind11::module_& module);
 void register_multiplane(pybind11::module_& module);
+void register_splat(pybind11::module_& module);
 void register_warp_tensors(pybind11::module_& module);
 
 }  // namespace steadyview
@@ -21,5 +22,6 @@ PYBIND11_MODULE(_C, module) {
   steadyview::register_gaussians(module);
   steadyview::register_stereo_tensors(module);
   steadyview::register_multiplane(module);
+  steadyview::register_splat(module);
   steadyview::register_warp_tensors(module);
 }

@@ -11,7 +11,8 @@
 #include "common/isa.h"
 #include "tests/expect.h"
 #include "warp/planar.h"
-#include "warp/warp.h"
+#include "warp/warp_pixel.h"
+#include "warp/warp_rows.h"
 
 using namespace steadyview;
 
@@ -135,33 +136,111 @@ void warp_all(WarpRows warp_rows) {
   }
 }
 
-// The tensor kernel: a shift by whole pixels copies, and its gradient by the image moves back.
-void tensor_kernel() {
-  constexpr int64_t width = 9, height = 5, pixels = 2 * width * height;
-  std::unique_ptr<float[]> image(new float[pixels]), output(new float[pixels]);
-  std::unique_ptr<float[]> grad_image(new float[pixels]());
-  std::unique_ptr<double[]> grad_points(new double[2 * width * height]);
-  for (int64_t i = 0; i < pixels; ++i) image[i] = static_cast<float>(i % 17);
-  const double shift[9] = {1, 0, 2, 0, 1, -1, 0, 0, 1};
-  for (Filter filter : {Filter::bilinear, Filter::bicubic, Filter::catmull_rom}) {
-    const BackwardWarp<float> warp{image.get(), shift, nullptr, output.get(), 1,   2, height, width,
-                                   height,      width, 0,       filter,       true};
-    backward_warp_cpu(warp);
-    bool copied = true;
-    for (int64_t i = 0; i < pixels; ++i) {
-      const int64_t x = i % width + 2, y = i / width % height - 1;
-      copied &= output[i] == (x < width && y >= 0 ? image[i + 2 - width] : 0);
+// The tensor warp in a variant, against one pixel at a time; and its gradient by the image is the
+// transpose: <warp(image), grad> = <image, gradient(grad)>.
+template <typename S>
+void tensor_warp(void (*rows)(const BackwardWarp<float, S>&, const double*, int64_t, int64_t),
+                 int64_t width, int64_t height, float roughness) {
+  const int64_t out_width = width + 5, pixels = 2 * width * height, count = out_width * height;
+  std::unique_ptr<S[]> image(new S[pixels]), output(new S[2 * count]), expected(new S[2 * count]);
+  std::unique_ptr<float[]> flow(new float[2 * count]);
+  std::mt19937 random(5);
+  std::uniform_real_distribution<float> uniform(0, 1);
+  for (int64_t i = 0; i < pixels; ++i) image[i] = static_cast<S>(200 * uniform(random));
+  for (int64_t i = 0; i < 2 * count; ++i) {
+    flow[i] = roughness * (uniform(random) - 0.5f) + 0.05f * static_cast<float>(i % out_width) - 3;
+  }
+  flow[0] = NAN;
+  flow[2 * count - 1] = INFINITY;
+  for (int filter = 0; filter < 4; ++filter) {
+    for (int border = 0; border < 3; ++border) {
+      BackwardWarp<float, S> warp{image.get(),
+                                  output.get(),
+                                  {flow.get()},
+                                  1,
+                                  2,
+                                  height,
+                                  width,
+                                  height,
+                                  out_width,
+                                  static_cast<Filter>(filter),
+                                  static_cast<Border>(border),
+                                  7};
+      rows(warp, nullptr, 0, height);
+      warp.output = expected.get();
+      double worst = 0;
+      for (int64_t i = 0; i < count; ++i) {
+        const auto point = warp_maths::source_point(warp, 0, i / out_width, i % out_width);
+        switch (warp.filter) {
+          case Filter::bilinear:
+            warp_maths::warp_pixel<Filter::bilinear>(warp, point, 0, i);
+            break;
+          case Filter::bicubic:
+            warp_maths::warp_pixel<Filter::bicubic>(warp, point, 0, i);
+            break;
+          case Filter::catmull_rom:
+            warp_maths::warp_pixel<Filter::catmull_rom>(warp, point, 0, i);
+            break;
+          default:
+            warp_maths::warp_pixel<Filter::lanczos3>(warp, point, 0, i);
+        }
+        for (int64_t c : {int64_t{0}, count}) {
+          worst = std::max(worst, std::abs(double(output[i + c]) - double(expected[i + c])));
+        }
+      }
+      EXPECT(worst <= (sizeof(S) == 1 ? 1 : 2e-3));  // float: 36 products of up to 300
     }
-    EXPECT(copied);
-    std::memset(grad_image.get(), 0, pixels * sizeof(float));
-    backward_warp_gradient_cpu(
-        BackwardWarpGradient<float>{warp, image.get(), grad_image.get(), grad_points.get()});
-    bool moved = true;
-    for (int64_t i = 0; i < pixels; ++i) {
-      const int64_t x = i % width - 2, y = i / width % height + 1;
-      moved &= grad_image[i] == (x >= 0 && y < height ? image[i - 2 + width] : 0);
+  }
+}
+
+void tensor_gradients(int64_t width, int64_t height, float roughness) {
+  const int64_t pixels = 2 * width * height;
+  std::unique_ptr<double[]> image(new double[pixels]), output(new double[pixels]);
+  std::unique_ptr<double[]> grad(new double[pixels]), grad_image(new double[pixels]);
+  std::unique_ptr<double[]> flow(new double[pixels]), grad_points(new double[pixels]);
+  std::mt19937 random(6);
+  std::uniform_real_distribution<double> uniform(-1, 1);
+  for (int64_t i = 0; i < pixels; ++i) {
+    image[i] = uniform(random);
+    grad[i] = uniform(random);
+    flow[i] = roughness * uniform(random) - 1.3;
+  }
+  for (int filter = 0; filter < 4; ++filter) {
+    for (int border = 0; border < 3; ++border) {
+      const BackwardWarp<double> warp{image.get(),
+                                      output.get(),
+                                      {flow.get()},
+                                      1,
+                                      2,
+                                      height,
+                                      width,
+                                      height,
+                                      width,
+                                      static_cast<Filter>(filter),
+                                      static_cast<Border>(border),
+                                      0};
+      backward_warp_cpu(warp);
+      backward_warp_gradient_cpu(BackwardWarpGradient<double>{warp, grad.get(), grad_image.get(),
+                                                              grad_points.get(), nullptr});
+      double forward = 0, back = 0;
+      for (int64_t i = 0; i < pixels; ++i) {
+        forward += output[i] * grad[i];
+        back += image[i] * grad_image[i];
+      }
+      EXPECT_NEAR(forward, back, 1e-10);
     }
-    EXPECT(moved);
+  }
+}
+
+void tensor_all(void (*floats)(const BackwardWarp<float>&, const double*, int64_t, int64_t),
+                void (*bytes)(const BackwardWarp<float, uint8_t>&, const double*, int64_t,
+                              int64_t)) {
+  const int64_t sizes[][2] = {{1, 1}, {3, 2}, {8, 8}, {33, 9}, {150, 20}};
+  for (const auto& size : sizes) {
+    for (float roughness : {0.0f, 0.5f, 60.0f}) {
+      tensor_warp<float>(floats, size[0], size[1], roughness);
+      tensor_warp<uint8_t>(bytes, size[0], size[1], roughness);
+    }
   }
 }
 
@@ -173,6 +252,20 @@ int main() {
   if (active_isa() >= Isa::avx2) warp_all(planar::avx2::warp_rows);
   if (active_isa() >= Isa::avx512) warp_all(planar::avx512::warp_rows);
 #endif
-  tensor_kernel();
+  tensor_all(warping::baseline::warp_rows<float, float>,
+             warping::baseline::warp_rows<float, uint8_t>);
+#if defined(__x86_64__)
+  if (active_isa() >= Isa::avx2) {
+    tensor_all(warping::avx2::warp_rows<float, float>, warping::avx2::warp_rows<float, uint8_t>);
+  }
+  if (active_isa() >= Isa::avx512) {
+    tensor_all(warping::avx512::warp_rows<float, float>,
+               warping::avx512::warp_rows<float, uint8_t>);
+  }
+#endif
+  for (float roughness : {0.2f, 50.0f}) {
+    tensor_gradients(1, 1, roughness);
+    tensor_gradients(140, 50, roughness);
+  }
   return steadyview::test::report();
 }

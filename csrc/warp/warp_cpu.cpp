@@ -1,116 +1,146 @@
-#include <stdexcept>
+#include <algorithm>
+#include <numbers>
+#include <vector>
 
+#include "common/isa.h"
 #include "common/parallel.h"
-#include "warp/warp.h"
+#include "warp/bands.h"
 
 namespace steadyview {
 namespace {
 
-using namespace warp_maths;
+constexpr int64_t kRows = 8;       // output rows of one piece of work
+constexpr int64_t kBandRows = 32;  // image rows of one, in the gradient by the image
 
-constexpr int64_t kRows = 8;
+#if defined(__x86_64__)
+#define STEADYVIEW_WARP_BEST(...)                             \
+  (active_isa() == Isa::avx512 ? warping::avx512::__VA_ARGS__ \
+   : active_isa() == Isa::avx2 ? warping::avx2::__VA_ARGS__   \
+                               : warping::baseline::__VA_ARGS__)
+#else
+#define STEADYVIEW_WARP_BEST(...) (warping::baseline::__VA_ARGS__)
+#endif
 
-template <Filter filter, typename T>
-void forward(const BackwardWarp<T>& warp) {
-  const int64_t rows = warp.output_height, columns = warp.output_width;
-  parallel_for(0, warp.batch * rows, kRows, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      const int64_t n = i / rows, row = i % rows;
-      for (int64_t column = 0; column < columns; ++column) {
-        Taps<filter, T> taps;
-        find_taps<filter>(warp, n, row, column, taps, static_cast<T*>(nullptr),
-                          static_cast<T*>(nullptr));
-        for (int64_t c = n * warp.channels; c < (n + 1) * warp.channels; ++c) {
-          const T* plane = warp.image + c * warp.height * warp.width;
-          warp.output[(c * rows + row) * columns + column] = weigh(plane, taps, taps.wx, taps.wy);
-        }
-      }
+// Cosines of the pixels of an output row, by cos((v + 1) a) = 2 cos a cos(v a) - cos((v - 1) a).
+template <typename T, typename S>
+std::vector<double> cosine_basis(const BackwardWarp<T, S>& warp) {
+  if (!warp.motion.displacement) return {};
+  const int64_t columns = basis_columns(warp.output_width);
+  std::vector<double> basis(warp.motion.terms * columns, 1.0);
+  for (int64_t x = 0; warp.motion.terms > 1 && x < warp.output_width; ++x) {
+    const double cosine = std::cos(std::numbers::pi * (static_cast<double>(x) + 0.5) /
+                                   static_cast<double>(warp.output_width));
+    basis[columns + x] = cosine;
+    for (int v = 2; v < warp.motion.terms; ++v) {
+      basis[v * columns + x] =
+          2 * cosine * basis[(v - 1) * columns + x] - basis[(v - 2) * columns + x];
     }
-  });
+  }
+  return basis;
 }
 
-// Planes are independent, so that sums come in the same order for any number of threads.
-template <Filter filter, typename T>
-void gradient_by_image(const BackwardWarpGradient<T>& gradient) {
+template <typename T>
+void gradient_by_image(const BackwardWarpGradient<T>& gradient, const double* basis) {
   const BackwardWarp<T>& warp = gradient.forward;
-  const int64_t rows = warp.output_height, columns = warp.output_width;
-  parallel_for(0, warp.batch * warp.channels, 1, [&](int64_t first, int64_t last) {
-    for (int64_t c = first; c < last; ++c) {
-      T* plane = gradient.grad_image + c * warp.height * warp.width;
-      for (int64_t i = 0; i < rows * columns; ++i) {
-        Taps<filter, T> taps;
-        find_taps<filter>(warp, c / warp.channels, i / columns, i % columns, taps,
-                          static_cast<T*>(nullptr), static_cast<T*>(nullptr));
-        const T grad = gradient.grad_output[c * rows * columns + i];
-        scatter(plane, grad, taps, [](T* pixel, T value) { *pixel += value; });
-      }
+  const BandPlan plan = plan_bands(warp, basis);
+  const int64_t tiles = (warp.output_width + kWarpTile - 1) / kWarpTile;
+  const int64_t blocks = (warp.channels + 3) / 4;
+  const auto scatter = STEADYVIEW_WARP_BEST(scatter_band<T>);
+  parallel_for(0, warp.batch * blocks * plan.count, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t n = i / plan.count / blocks, first = i % plan.count * plan.rows;
+      const int64_t last = std::min(first + plan.rows, warp.height);
+      scatter(gradient, basis,
+              {.n = n,
+               .channel = i / plan.count % blocks * 4,
+               .first = first,
+               .last = last,
+               .reach = plan.reach.data() + n * warp.output_height * tiles,
+               .sums = zeroed_sums<T>((last - first + 2) * warp.width * 4)});
     }
   });
 }
 
-template <Filter filter, typename T>
-void gradient_by_points(const BackwardWarpGradient<T>& gradient) {
+template <typename T>
+void gradient_by_terms(const BackwardWarpGradient<T>& gradient, const double* basis) {
   const BackwardWarp<T>& warp = gradient.forward;
-  const int64_t rows = warp.output_height, columns = warp.output_width;
+  const int terms = warp.motion.displacement ? warp.motion.terms : 0;
+  const int64_t rows = warp.output_height, size = 6 + 2 * terms;
+  std::vector<double> sums(warp.batch * rows * size);
+  const auto sum = STEADYVIEW_WARP_BEST(sum_rows<T>);
   parallel_for(0, warp.batch * rows, kRows, [&](int64_t first, int64_t last) {
-    for (int64_t i = first * columns; i < last * columns; ++i) {
-      const int64_t n = i / (rows * columns), pixel = i % (rows * columns);
-      Taps<filter, T> taps;
-      T slopes_x[taps.count], slopes_y[taps.count];
-      find_taps<filter>(warp, n, pixel / columns, pixel % columns, taps, slopes_x, slopes_y);
-      double by_x = 0, by_y = 0;
-      for (int64_t c = n * warp.channels; c < (n + 1) * warp.channels; ++c) {
-        const T* plane = warp.image + c * warp.height * warp.width;
-        const double grad = gradient.grad_output[c * rows * columns + pixel];
-        by_x += grad * weigh(plane, taps, slopes_x, taps.wy);
-        by_y += grad * weigh(plane, taps, taps.wx, slopes_y);
-      }
-      gradient.grad_points[2 * i] = by_x;
-      gradient.grad_points[2 * i + 1] = by_y;
-    }
+    sum(gradient, basis, first, last, sums.data() + first * size);
   });
-}
-
-template <Filter filter, typename T>
-void gradients(const BackwardWarpGradient<T>& gradient) {
-  if (gradient.grad_image) gradient_by_image<filter>(gradient);
-  if (gradient.grad_points) gradient_by_points<filter>(gradient);
+  const int64_t count = warp_terms(warp.motion);
+  std::fill_n(gradient.grad_terms, warp.batch * count, 0.0);
+  for (int64_t i = 0; i < warp.batch * rows; ++i) {
+    const double y = static_cast<double>(i % rows) + 0.5, *row = sums.data() + i * size;
+    double* out = gradient.grad_terms + i / rows * count;
+    for (int q = 0; q < 3; ++q) {
+      out[3 * q] += row[2 * q];
+      out[3 * q + 1] += row[2 * q + 1] * y;
+      out[3 * q + 2] += row[2 * q + 1];
+    }
+    for (int u = 0; u < terms; ++u) {
+      const double cosine = std::cos(std::numbers::pi * u * y / static_cast<double>(rows));
+      for (int v = 0; v < terms; ++v) {
+        out[9 + u * terms + v] += cosine * row[6 + v];
+        out[9 + (terms + u) * terms + v] += cosine * row[6 + terms + v];
+      }
+    }
+  }
 }
 
 }  // namespace
 
 template <typename T>
-void backward_warp_cpu(const BackwardWarp<T>& warp) {
-  switch (warp.filter) {
-    case Filter::bilinear:
-      return forward<Filter::bilinear>(warp);
-    case Filter::bicubic:
-      return forward<Filter::bicubic>(warp);
-    case Filter::catmull_rom:
-      return forward<Filter::catmull_rom>(warp);
-    case Filter::lanczos3:
-      break;
+BandPlan plan_bands(const BackwardWarp<T>& warp, const double* basis) {
+  const int64_t tiles = (warp.output_width + kWarpTile - 1) / kWarpTile;
+  BandPlan plan{std::vector<RowReach>(warp.batch * warp.output_height * tiles), kBandRows, 0};
+  const auto find = STEADYVIEW_WARP_BEST(find_reach<T>);
+  parallel_for(0, warp.batch * warp.output_height, kRows, [&](int64_t first, int64_t last) {
+    find(warp, basis, first, last, plan.reach.data());
+  });
+  // Where tiles see many bands, larger bands save looking at them again and again.
+  for (; plan.rows < warp.height; plan.rows *= 2) {
+    int64_t seen = 0;
+    for (const RowReach& r : plan.reach) {
+      if (r.last >= r.first) seen += r.last / plan.rows - r.first / plan.rows + 1;
+    }
+    if (seen <= 2 * static_cast<int64_t>(plan.reach.size())) break;
   }
-  throw std::invalid_argument("backward_warp: no such interpolation");
+  plan.rows = std::min(plan.rows, warp.height);
+  plan.count = (warp.height + plan.rows - 1) / plan.rows;
+  return plan;
+}
+
+template BandPlan plan_bands(const BackwardWarp<float>&, const double*);
+template BandPlan plan_bands(const BackwardWarp<double>&, const double*);
+
+template <typename T, typename S>
+void backward_warp_cpu(const BackwardWarp<T, S>& warp) {
+  if (warp.channels == 0 || warp.output_width == 0) return;
+  const std::vector<double> basis = cosine_basis(warp);
+  const auto rows = STEADYVIEW_WARP_BEST(warp_rows<T, S>);
+  parallel_for(0, warp.batch * warp.output_height, kRows,
+               [&](int64_t first, int64_t last) { rows(warp, basis.data(), first, last); });
 }
 
 template <typename T>
 void backward_warp_gradient_cpu(const BackwardWarpGradient<T>& gradient) {
-  switch (gradient.forward.filter) {
-    case Filter::bilinear:
-      return gradients<Filter::bilinear>(gradient);
-    case Filter::bicubic:
-      return gradients<Filter::bicubic>(gradient);
-    case Filter::catmull_rom:
-      return gradients<Filter::catmull_rom>(gradient);
-    case Filter::lanczos3:
-      break;
-  }
-  throw std::invalid_argument("backward_warp: no such interpolation");
+  const BackwardWarp<T>& warp = gradient.forward;
+  const std::vector<double> basis = cosine_basis(warp);
+  if (gradient.grad_image) gradient_by_image(gradient, basis.data());
+  if (!gradient.grad_points) return;
+  const auto points = STEADYVIEW_WARP_BEST(gradient_rows<T>);
+  parallel_for(0, warp.batch * warp.output_height, kRows,
+               [&](int64_t first, int64_t last) { points(gradient, basis.data(), first, last); });
+  if (gradient.grad_terms) gradient_by_terms(gradient, basis.data());
 }
 
 template void backward_warp_cpu(const BackwardWarp<float>&);
 template void backward_warp_cpu(const BackwardWarp<double>&);
+template void backward_warp_cpu(const BackwardWarp<float, uint8_t>&);
 template void backward_warp_gradient_cpu(const BackwardWarpGradient<float>&);
 template void backward_warp_gradient_cpu(const BackwardWarpGradient<double>&);
 

@@ -1,6 +1,10 @@
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
-#include "warp/warp.h"
+#include <type_traits>
+
+#include "warp/warp_pixel.h"
 
 namespace steadyview {
 namespace {
@@ -9,60 +13,79 @@ using namespace warp_maths;
 
 constexpr int kThreads = 256;
 
-struct AtomicAdd {
-  template <typename T>
-  __device__ void operator()(T* pixel, T value) const {
-    atomicAdd(pixel, value);
-  }
-};
+// What kernels call the types of the interface.
+template <typename S>
+using Stored = std::conditional_t<std::is_same_v<S, Half16>, __half,
+                                  std::conditional_t<std::is_same_v<S, Brain16>, __nv_bfloat16, S>>;
+
+__device__ int64_t first_item() {
+  return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+__device__ int64_t item_step() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
 // A thread an output pixel, all its channels.
-template <Filter filter, typename T>
-__global__ void forward(BackwardWarp<T> warp) {
+template <Filter filter, typename T, typename S>
+__global__ void forward(BackwardWarp<T, S> warp) {
   const int64_t pixels = warp.output_height * warp.output_width;
-  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-       i < warp.batch * pixels; i += step) {
+  for (int64_t i = first_item(); i < warp.batch * pixels; i += item_step()) {
     const int64_t n = i / pixels, pixel = i % pixels;
+    const Point<T> point =
+        source_point(warp, n, pixel / warp.output_width, pixel % warp.output_width);
+    warp_pixel<filter>(warp, point, n, pixel);
+  }
+}
+
+template <Filter filter, typename T, typename S>
+__global__ void gradients(BackwardWarpGradient<T, S> gradient) {
+  const BackwardWarp<T, S>& warp = gradient.forward;
+  const int64_t pixels = warp.output_height * warp.output_width;
+  for (int64_t i = first_item(); i < warp.batch * pixels; i += item_step()) {
+    const int64_t n = i / pixels, pixel = i % pixels;
+    const Point<T> point =
+        source_point(warp, n, pixel / warp.output_width, pixel % warp.output_width);
+    if (gradient.grad_points) pixel_gradient<filter>(gradient, point, n, pixel);
+    if (!gradient.grad_image || point.x == kHole) continue;
     Taps<filter, T> taps;
-    find_taps<filter>(warp, n, pixel / warp.output_width, pixel % warp.output_width, taps,
-                      static_cast<T*>(nullptr), static_cast<T*>(nullptr));
+    find_taps(warp, point, taps);
     for (int64_t c = n * warp.channels; c < (n + 1) * warp.channels; ++c) {
-      const T* plane = warp.image + c * warp.height * warp.width;
-      warp.output[c * pixels + pixel] = weigh(plane, taps, taps.wx, taps.wy);
+      T* plane = gradient.grad_image + c * warp.height * warp.width;
+      const T grad = static_cast<T>(gradient.grad_output[c * pixels + pixel]);
+      for (int j = 0; j < taps.count; ++j) {
+        if (!taps.inside_y[j]) continue;
+        for (int k = 0; k < taps.count; ++k) {
+          if (!taps.inside_x[k]) continue;
+          atomicAdd(plane + taps.line[j] + taps.x[k], grad * taps.wy[j] * taps.wx[k]);
+        }
+      }
     }
   }
 }
 
-template <Filter filter, typename T>
-__global__ void gradients(BackwardWarpGradient<T> gradient) {
-  const BackwardWarp<T>& warp = gradient.forward;
+// A block a term of an image: sums in a fixed order.
+template <typename T, typename S>
+__global__ void sum_terms(BackwardWarpGradient<T, S> gradient, int64_t terms) {
+  __shared__ double sums[kThreads];
+  const BackwardWarp<T, S>& warp = gradient.forward;
   const int64_t pixels = warp.output_height * warp.output_width;
-  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-       i < warp.batch * pixels; i += step) {
-    const int64_t n = i / pixels, pixel = i % pixels;
-    Taps<filter, T> taps;
-    T slopes_x[Taps<filter, T>::count], slopes_y[Taps<filter, T>::count];
-    find_taps<filter>(warp, n, pixel / warp.output_width, pixel % warp.output_width, taps, slopes_x,
-                      slopes_y);
-    double by_x = 0, by_y = 0;
-    for (int64_t c = n * warp.channels; c < (n + 1) * warp.channels; ++c) {
-      const T grad = gradient.grad_output[c * pixels + pixel];
-      if (gradient.grad_points) {
-        const T* plane = warp.image + c * warp.height * warp.width;
-        by_x += double{grad} * weigh(plane, taps, slopes_x, taps.wy);
-        by_y += double{grad} * weigh(plane, taps, taps.wx, slopes_y);
-      }
-      if (!gradient.grad_image) continue;
-      T* plane = gradient.grad_image + c * warp.height * warp.width;
-      scatter(plane, grad, taps, AtomicAdd{});
+  for (int64_t i = blockIdx.x; i < warp.batch * terms; i += gridDim.x) {
+    double sum = 0;
+    for (int64_t pixel = threadIdx.x; pixel < pixels; pixel += kThreads) {
+      sum += term_gradient(gradient, i / terms, pixel / warp.output_width,
+                           pixel % warp.output_width, i % terms);
     }
-    if (gradient.grad_points) {
-      gradient.grad_points[2 * i] = by_x;
-      gradient.grad_points[2 * i + 1] = by_y;
+    sums[threadIdx.x] = sum;
+    for (int half = kThreads / 2; half > 0; half /= 2) {
+      __syncthreads();
+      if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
     }
+    if (threadIdx.x == 0) gradient.grad_terms[i] = sums[0];
+    __syncthreads();
   }
+}
+
+const char* last_error() {
+  const cudaError_t error = cudaGetLastError();
+  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }
 
 template <typename Params>
@@ -71,32 +94,68 @@ const char* launch(void (*kernel)(Params), const Params& params, int64_t items, 
   const int64_t blocks = (items + kThreads - 1) / kThreads;
   const unsigned grid = static_cast<unsigned>(blocks < 65535 ? blocks : 65535);
   kernel<<<grid, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(params);
-  const cudaError_t error = cudaGetLastError();
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+  return last_error();
+}
+
+template <typename T, typename S>
+BackwardWarp<T, Stored<S>> as_stored(const BackwardWarp<T, S>& warp) {
+  using D = Stored<S>;
+  return {reinterpret_cast<const D*>(warp.image),
+          reinterpret_cast<D*>(warp.output),
+          warp.motion,
+          warp.batch,
+          warp.channels,
+          warp.height,
+          warp.width,
+          warp.output_height,
+          warp.output_width,
+          warp.filter,
+          warp.border,
+          warp.fill};
 }
 
 }  // namespace
 
-template <typename T>
-const char* backward_warp_cuda(const BackwardWarp<T>& warp, void* stream) {
-  const auto kernel = warp.filter == Filter::bilinear  ? forward<Filter::bilinear, T>
-                      : warp.filter == Filter::bicubic ? forward<Filter::bicubic, T>
-                                                       : forward<Filter::catmull_rom, T>;
-  return launch(kernel, warp, warp.batch * warp.output_height * warp.output_width, stream);
+template <typename T, typename S>
+const char* backward_warp_cuda(const BackwardWarp<T, S>& warp, void* stream) {
+  using D = Stored<S>;
+  const auto kernel = warp.filter == Filter::bilinear      ? forward<Filter::bilinear, T, D>
+                      : warp.filter == Filter::bicubic     ? forward<Filter::bicubic, T, D>
+                      : warp.filter == Filter::catmull_rom ? forward<Filter::catmull_rom, T, D>
+                                                           : forward<Filter::lanczos3, T, D>;
+  return launch(kernel, as_stored(warp), warp.batch * warp.output_height * warp.output_width,
+                stream);
 }
 
-template <typename T>
-const char* backward_warp_gradient_cuda(const BackwardWarpGradient<T>& gradient, void* stream) {
-  const BackwardWarp<T>& warp = gradient.forward;
-  const auto kernel = warp.filter == Filter::bilinear  ? gradients<Filter::bilinear, T>
-                      : warp.filter == Filter::bicubic ? gradients<Filter::bicubic, T>
-                                                       : gradients<Filter::catmull_rom, T>;
-  return launch(kernel, gradient, warp.batch * warp.output_height * warp.output_width, stream);
+template <typename T, typename S>
+const char* backward_warp_gradient_cuda(const BackwardWarpGradient<T, S>& gradient, void* stream) {
+  using D = Stored<S>;
+  const BackwardWarp<T, S>& warp = gradient.forward;
+  const auto kernel = warp.filter == Filter::bilinear      ? gradients<Filter::bilinear, T, D>
+                      : warp.filter == Filter::bicubic     ? gradients<Filter::bicubic, T, D>
+                      : warp.filter == Filter::catmull_rom ? gradients<Filter::catmull_rom, T, D>
+                                                           : gradients<Filter::lanczos3, T, D>;
+  const BackwardWarpGradient<T, D> params{
+      as_stored(warp), reinterpret_cast<const D*>(gradient.grad_output), gradient.grad_image,
+      gradient.grad_points, gradient.grad_terms};
+  const char* error =
+      launch(kernel, params, warp.batch * warp.output_height * warp.output_width, stream);
+  const int64_t terms = warp_terms(warp.motion), items = warp.batch * terms;
+  if (error || !gradient.grad_terms || items == 0) return error;
+  const unsigned grid = static_cast<unsigned>(items < 65535 ? items : 65535);
+  sum_terms<<<grid, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(params, terms);
+  return last_error();
 }
 
-template const char* backward_warp_cuda(const BackwardWarp<float>&, void*);
-template const char* backward_warp_cuda(const BackwardWarp<double>&, void*);
-template const char* backward_warp_gradient_cuda(const BackwardWarpGradient<float>&, void*);
-template const char* backward_warp_gradient_cuda(const BackwardWarpGradient<double>&, void*);
+#define STEADYVIEW_INSTANTIATE(T, S) \
+  template const char* backward_warp_cuda(const BackwardWarp<T, S>&, void*)
+#define STEADYVIEW_INSTANTIATE_BOTH(T, S) \
+  STEADYVIEW_INSTANTIATE(T, S);           \
+  template const char* backward_warp_gradient_cuda(const BackwardWarpGradient<T, S>&, void*)
+STEADYVIEW_INSTANTIATE(float, uint8_t);
+STEADYVIEW_INSTANTIATE_BOTH(float, float);
+STEADYVIEW_INSTANTIATE_BOTH(double, double);
+STEADYVIEW_INSTANTIATE_BOTH(float, Half16);
+STEADYVIEW_INSTANTIATE_BOTH(float, Brain16);
 
 }  // namespace steadyview

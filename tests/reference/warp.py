@@ -46,20 +46,28 @@ def source_points(matrix, shape, displacement=None, luma_of=lambda x, y: (x, y),
     return sx, sy
 
 
-def sample(plane, sx, sy, interpolation):
-    """Interpolated values at points, pixel (0, 0) covering [0, 1]^2; the edge is repeated."""
+def sample(plane, sx, sy, interpolation, border="replicate", fill=0.0):
+    """Interpolated values at points, pixel (0, 0) covering [0, 1]^2."""
     reach, kernel = KERNELS[interpolation]
     plane = np.asarray(plane, dtype=np.float64)
     rows, columns = plane.shape
     x, y = sx - 0.5, sy - 0.5
     ix, iy = np.floor(x), np.floor(y)
+    reached = 2 * reach + int(max(np.abs(ix).max(initial=0), np.abs(iy).max(initial=0)))
+    if border == "reflect":
+        padded = np.pad(plane, min(reached, 200), mode="symmetric")
+    elif border == "constant":
+        padded = np.pad(plane, min(reached, 200), constant_values=fill)
+    else:
+        padded = np.pad(plane, min(reached, 200), mode="edge")
+    pad = min(reached, 200)
     value, total = np.zeros(x.shape), np.zeros(x.shape)
     for j in range(1 - reach, reach + 1):
         for i in range(1 - reach, reach + 1):
             weight = kernel(x - ix - i) * kernel(y - iy - j)
-            tap = plane[
-                np.clip(iy + j, 0, rows - 1).astype(int),
-                np.clip(ix + i, 0, columns - 1).astype(int),
+            tap = padded[
+                np.clip(iy + j + pad, 0, rows + 2 * pad - 1).astype(int),
+                np.clip(ix + i + pad, 0, columns + 2 * pad - 1).astype(int),
             ]
             value += weight * tap
             total += weight

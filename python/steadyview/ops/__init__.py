@@ -20,6 +20,7 @@ from steadyview.ops.multiplane import (
     plane_homographies,
 )
 from steadyview.ops.project_depth import DepthViews, project_depth
+from steadyview.ops.splat import forward_splat
 from steadyview.ops.stereo import inverse_depth_planes, plane_sweep, sweep_video
 from steadyview.ops.warp import backward_warp
 
@@ -28,6 +29,7 @@ __all__ = [
     "MultiplaneViews",
     "backward_warp",
     "fill_holes",
+    "forward_splat",
     "fully_fused_projection",
     "guided_filter",
     "inverse_depth_planes",

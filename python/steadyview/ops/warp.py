@@ -9,38 +9,49 @@ from steadyview.ops._library import extension, register
 
 __all__ = ["BORDERS", "INTERPOLATIONS", "backward_warp"]
 
-INTERPOLATIONS = ("bilinear", "bicubic", "catmull-rom")
-BORDERS = ("replicate", "zeros")
-_SMALLEST_W = 1e-6  # as in csrc/warp/warp.h
+INTERPOLATIONS = ("bilinear", "bicubic", "catmull-rom", "lanczos3")
+BORDERS = ("replicate", "constant", "reflect", "zeros")
 
 
 def backward_warp(
     image: Tensor,
-    source_from_output: Tensor,
+    source_from_output: Tensor | None = None,
     *,
+    flow: Tensor | None = None,
+    grid: Tensor | None = None,
     displacement: Tensor | None = None,
     interpolation: str = "bilinear",
     border: str = "replicate",
+    fill: float = 0.0,
     output_size: tuple[int, int] | None = None,
 ) -> Tensor:
     """Warps images backward: each output pixel shows its source point, resampled once.
 
-    Differentiable by the image, the matrix and the displacement (once).
+    Differentiable (once) by the image and by what gives the source points; on the CPU the
+    gradients, as the image, do not depend on the number of threads.
 
     Convention: pixel (0, 0) covers [0, 1] x [0, 1], so its centre is (0.5, 0.5); x right, y down.
-    The output pixel with centre p shows the image at `source_from_output @ p + displacement(p)`.
-    The identity returns the image bit for bit. Points behind the camera (w <= 0 where w is 1 at the
-    output's centre) see what lies infinitely far out.
+    The output pixel with centre p shows the image at `p + flow(p)`, at `grid(p)`, or at
+    `source_from_output @ p + displacement(p)`. The identity returns the image bit for bit. Points
+    behind the camera (w <= 0 where w is 1 at the output's centre) see what lies infinitely far out.
+    Where a source point is not finite, the output is `fill` and gradients are 0.
 
     Args:
-        image: `(N, C, H, W)`, float32 or float64, on the CPU or a CUDA device.
+        image: `(N, C, H, W)`, float32, float64 or uint8 (rounded, no gradients); on a CUDA device
+            also float16 or bfloat16. Sides up to 2^28.
         source_from_output: `(N, 3, 3)` similarity, affine map or homography; computed in float64.
-        displacement: `(N, 2, K, K)` cosine coefficients in pixels, x then y, added to the source
-            point: `sum_uv c[u, v] cos(pi u y / height) cos(pi v x / width)` over the output.
-        interpolation: bilinear, bicubic (OpenCV's and PyTorch's, a = -0.75) or catmull-rom
-            (a = -0.5).
-        border: what lies beyond the image: its edge repeated ("replicate") or "zeros".
-        output_size: (width, height) of the output; the image's by default.
+        flow: `(N, 2, height, width)` in pixels, x then y; float64 where the image is, else float32.
+        grid: `(N, 2, height, width)` source points in pixels, x then y; as flow.
+        displacement: `(N, 2, K, K)` cosine coefficients in pixels, x then y, K up to 64, added to
+            what source_from_output (by default the identity) gives:
+            `sum_uv c[u, v] cos(pi u y / height) cos(pi v x / width)` over the output.
+        interpolation: bilinear, bicubic (OpenCV's and PyTorch's, a = -0.75), catmull-rom
+            (a = -0.5) or lanczos3 (normalised, to 1e-5 of its kernel).
+        border: what lies beyond the image: its edge repeated ("replicate"), `fill` ("constant"), 0
+            ("zeros") or its mirror image dcba|abcd|dcba ("reflect").
+        fill: see above; 0 to 255 for uint8.
+        output_size: (width, height) of the output; the image's by default. Not with flow or grid,
+            whose size it has.
 
     Returns:
         `(N, C, height, width)` of the image's dtype and device.
@@ -54,115 +65,138 @@ def backward_warp(
         >>> backward_warp(image, shift)
         tensor([[[[1., 2., 2.],
                   [4., 5., 5.]]]])
+        >>> torch.equal(backward_warp(image, flow=torch.zeros(1, 2, 2, 3)), image)
+        True
     """
     if interpolation not in INTERPOLATIONS:
         allowed = ", ".join(INTERPOLATIONS)
         raise ValueError(f"interpolation must be one of {allowed}, got {interpolation!r}")
     if border not in BORDERS:
         raise ValueError(f"border must be one of {', '.join(BORDERS)}, got {border!r}")
+    if border == "zeros" and fill != 0:
+        raise ValueError(f"fill must be 0 with border 'zeros', got {fill!r}")
     if image.dim() != 4:
         raise ValueError(f"image must be (N, C, H, W), got shape {tuple(image.shape)}")
-    if tuple(source_from_output.shape[1:]) != (3, 3):
-        got = tuple(source_from_output.shape)
-        raise ValueError(f"source_from_output must be (N, 3, 3), got shape {got}")
-    width, height = output_size or (image.shape[3], image.shape[2])
-    matrix = source_from_output.to(torch.float64)
-    # Only its direction matters: let w be 1 at the centre.
-    at_centre = matrix[:, 2, 0] * (width / 2) + matrix[:, 2, 1] * (height / 2) + matrix[:, 2, 2]
+    if image.dtype == torch.uint8 and not 0 <= fill <= 255:
+        raise ValueError(f"fill must be 0 to 255 for uint8, got {fill!r}")
+    given = {"source_from_output": source_from_output, "flow": flow, "grid": grid}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1 or (displacement is None and not names):
+        raise ValueError(
+            "one of source_from_output, flow, grid and displacement must be given, got "
+            + (" and ".join(names) or "none")
+        )
+    field = flow if flow is not None else grid
+    matrix = None
+    if field is not None:
+        if displacement is not None or output_size is not None:
+            name = "output_size" if displacement is None else "displacement"
+            raise ValueError(f"{name} must not be given with {names[0]}")
+        if field.dim() != 4 or field.shape[:2] != (image.shape[0], 2):
+            raise ValueError(
+                f"{names[0]} must be ({image.shape[0]}, 2, height, width), got shape "
+                f"{tuple(field.shape)}"
+            )
+        _check_device(names[0], field, image)
+        field = field.to(torch.float64 if image.dtype == torch.float64 else torch.float32)
+        height, width = field.shape[2:]
+    else:
+        width, height = output_size or (image.shape[3], image.shape[2])
+        matrix = _normalised(source_from_output, image, width, height)
+        if displacement is not None:
+            _check_device("displacement", displacement, image)
+            displacement = displacement.to(torch.float64)
     return _backward_warp(
         image,
-        matrix / at_centre[:, None, None],
-        None if displacement is None else displacement.to(torch.float64),
+        field,
+        matrix,
+        displacement,
+        flow is not None,
         height,
         width,
         INTERPOLATIONS.index(interpolation),
-        border == "zeros",
+        BORDERS.index("constant" if border == "zeros" else border),
+        float(fill),
     )
 
 
+def _check_device(name: str, tensor: Tensor, image: Tensor) -> None:
+    if tensor.device != image.device:
+        raise ValueError(f"{name} must be on {image.device} as image is, got {tensor.device}")
+
+
+def _normalised(matrix: Tensor | None, image: Tensor, width: int, height: int) -> Tensor:
+    """Only its direction matters: let w be 1 at the output's centre."""
+    if matrix is None:
+        one = torch.eye(3, dtype=torch.float64, device=image.device)
+        return one.expand(image.shape[0], 3, 3)
+    if tuple(matrix.shape) != (image.shape[0], 3, 3):
+        raise ValueError(
+            f"source_from_output must be ({image.shape[0]}, 3, 3), got shape {tuple(matrix.shape)}"
+        )
+    _check_device("source_from_output", matrix, image)
+    matrix = matrix.to(torch.float64)
+    at_centre = matrix[:, 2, 0] * (width / 2) + matrix[:, 2, 1] * (height / 2) + matrix[:, 2, 2]
+    return matrix / at_centre[:, None, None]
+
+
 def _fake(
-    image: Tensor,
-    source_from_output: Tensor,
-    displacement: Tensor | None,
-    height: int,
-    width: int,
-    filter: int,
-    zeros: bool,
-) -> Tensor:
+    image: Tensor, points: Tensor | None, source_from_output: Tensor | None,
+    displacement: Tensor | None, is_flow: bool, height: int, width: int, filter: int, border: int,
+    fill: float,
+) -> Tensor:  # fmt: skip
     return image.new_empty((image.shape[0], image.shape[1], height, width))
 
 
 def _fake_backward(
-    grad_output: Tensor,
-    image: Tensor,
-    source_from_output: Tensor,
-    displacement: Tensor | None,
-    filter: int,
-    zeros: bool,
-    by_image: bool,
-    by_points: bool,
-) -> tuple[Tensor, Tensor]:
-    pixels = (grad_output.shape[0], grad_output.shape[2], grad_output.shape[3], 2)
-    grad_image = image.new_empty(image.shape if by_image else (0,))
-    return grad_image, source_from_output.new_empty(pixels if by_points else (0,))
+    grad_output: Tensor, image: Tensor, points: Tensor | None, source_from_output: Tensor | None,
+    displacement: Tensor | None, is_flow: bool, filter: int, border: int, fill: float,
+    by_image: bool, by_motion: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    wide = torch.float64 if image.dtype == torch.float64 else torch.float32
+    by_terms = by_motion and source_from_output is not None
+    terms = 9 + (0 if displacement is None else 2 * displacement.shape[2] * displacement.shape[3])
+    pixels = (image.shape[0], 2, grad_output.shape[2], grad_output.shape[3])
+    return (
+        image.new_empty(image.shape if by_image else (0,), dtype=image.dtype if by_image else wide),
+        image.new_empty(pixels if by_motion and not by_terms else (0,), dtype=wide),
+        image.new_empty((image.shape[0], terms) if by_terms else (0,), dtype=torch.float64),
+    )
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    image, matrix, displacement, height, width, filter, zeros = inputs
-    ctx.save_for_backward(image, matrix, displacement)
-    ctx.options = (height, width, filter, zeros)
+    image, points, matrix, displacement, is_flow, _, _, filter, border, fill = inputs
+    ctx.save_for_backward(image, points, matrix, displacement)
+    ctx.options = (is_flow, filter, border, fill)
 
 
 def _backward(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:
-    image, matrix, displacement = ctx.saved_tensors
-    height, width, filter, zeros = ctx.options
-    by_image, by_matrix, by_displacement = ctx.needs_input_grad[:3]
-    grad_image, grad_points = _backward_warp_backward(
-        grad_output.to(image.dtype), image, matrix, displacement, filter, zeros,
-        by_image, by_matrix or by_displacement,
+    image, points, matrix, displacement = ctx.saved_tensors
+    by_image, by_points, by_matrix, by_displacement = ctx.needs_input_grad[:4]
+    grad_image, grad_points, grad_terms = _backward_warp_backward(
+        grad_output.to(image.dtype), image, points, matrix, displacement, *ctx.options,
+        by_image, by_points or by_matrix or by_displacement,
     )  # fmt: skip
     return (
         grad_image if by_image else None,
-        _matrix_gradient(grad_points, matrix, height, width) if by_matrix else None,
-        _displacement_gradient(grad_points, displacement) if by_displacement else None,
-        None, None, None, None,
-    )  # fmt: skip
-
-
-def _centres(count: int, like: Tensor) -> Tensor:
-    return torch.arange(count, dtype=like.dtype, device=like.device) + 0.5
-
-
-def _matrix_gradient(grad_points: Tensor, matrix: Tensor, height: int, width: int) -> Tensor:
-    """Chain rule of `(q0 / q2, q1 / q2)`, q = matrix @ (x, y, 1)."""
-    y, x = torch.meshgrid(_centres(height, matrix), _centres(width, matrix), indexing="ij")
-    points = torch.stack((x, y, torch.ones_like(x))).flatten(1)  # (3, pixels)
-    q = matrix @ points
-    w = q[:, 2].clamp(min=_SMALLEST_W)
-    by_xy = grad_points.flatten(1, 2).transpose(1, 2) / w[:, None]  # (N, 2, pixels)
-    by_w = -(by_xy * q[:, :2]).sum(1, keepdim=True) / w[:, None]
-    by_w = by_w * (q[:, 2:] > _SMALLEST_W)
-    return torch.cat((by_xy, by_w), 1) @ points.T
-
-
-def _displacement_gradient(grad_points: Tensor, displacement: Tensor) -> Tensor:
-    height, width, terms = grad_points.shape[1], grad_points.shape[2], displacement.shape[-1]
-    order = torch.arange(terms, dtype=grad_points.dtype, device=grad_points.device) * torch.pi
-    basis_y = torch.cos(order[:, None] * _centres(height, grad_points) / height)
-    basis_x = torch.cos(_centres(width, grad_points)[:, None] * order / width)
-    return basis_y @ grad_points.permute(0, 3, 1, 2) @ basis_x
+        grad_points if by_points else None,
+        grad_terms[:, :9].reshape(matrix.shape) if by_matrix else None,
+        grad_terms[:, 9:].reshape(displacement.shape) if by_displacement else None,
+        *(None,) * 6,
+    )
 
 
 _backward_warp_backward = register(
-    "backward_warp_backward(Tensor grad_output, Tensor image, Tensor source_from_output,"
-    " Tensor? displacement, int filter, bool zeros, bool by_image, bool by_points)"
-    " -> (Tensor, Tensor)",
+    "backward_warp_backward(Tensor grad_output, Tensor image, Tensor? points,"
+    " Tensor? source_from_output, Tensor? displacement, bool is_flow, int filter, int border,"
+    " float fill, bool by_image, bool by_motion) -> (Tensor, Tensor, Tensor)",
     extension.backward_warp_backward,
     _fake_backward,
 )
 _backward_warp = register(
-    "backward_warp(Tensor image, Tensor source_from_output, Tensor? displacement, SymInt height,"
-    " SymInt width, int filter, bool zeros) -> Tensor",
+    "backward_warp(Tensor image, Tensor? points, Tensor? source_from_output,"
+    " Tensor? displacement, bool is_flow, SymInt height, SymInt width, int filter, int border,"
+    " float fill) -> Tensor",
     extension.backward_warp,
     _fake,
     _setup_context,

@@ -1,0 +1,55 @@
+#pragma once
+
+// What warp_cpu.cpp calls in the variants of warp_rows.cpp and warp_scatter.cpp.
+
+#include "warp/warp.h"
+
+namespace steadyview {
+
+constexpr int kWarpTile = 128;  // pixels of an output row that are worked on together
+
+// Rows of the image that a tile of an output row sees.
+struct RowReach {
+  int first, last;  // last < first: none
+};
+
+// A band of rows of up to four planes' gradient, and where it gathers from.
+template <typename T>
+struct ScatterBand {
+  int64_t n, channel;     // image, first channel
+  int64_t first, last;    // rows of the band, last excluded
+  const RowReach* reach;  // (output_height, tiles) of image n
+  T* sums;                // (last - first + 2, width, 4): zero on entry; aligned to 64 bytes
+};
+
+// basis: (terms, columns) cosines of pixel centres, or null; columns as basis_columns().
+inline int64_t basis_columns(int64_t output_width) { return (output_width + 15) / 16 * 16; }
+
+#define STEADYVIEW_WARP_VARIANT(isa)                                                              \
+  namespace warping::isa {                                                                        \
+  /* Output rows first ... last - 1 of all images' rows. */                                       \
+  template <typename T, typename S>                                                               \
+  void warp_rows(const BackwardWarp<T, S>& warp, const double* basis, int64_t first,              \
+                 int64_t last);                                                                   \
+  template <typename T>                                                                           \
+  void gradient_rows(const BackwardWarpGradient<T>& gradient, const double* basis, int64_t first, \
+                     int64_t last);                                                               \
+  template <typename T>                                                                           \
+  void find_reach(const BackwardWarp<T>& warp, const double* basis, int64_t first, int64_t last,  \
+                  RowReach* reach);                                                               \
+  /* Sums a band and writes it into grad_image. */                                                \
+  template <typename T>                                                                           \
+  void scatter_band(const BackwardWarpGradient<T>& gradient, const double* basis,                 \
+                    const ScatterBand<T>& band);                                                  \
+  /* Sums of an output row: by x, 1 of the three homogeneous coordinates, then for each basis     \
+     function by x and by y. */                                                                   \
+  template <typename T>                                                                           \
+  void sum_rows(const BackwardWarpGradient<T>& gradient, const double* basis, int64_t first,      \
+                int64_t last, double* sums);                                                      \
+  }
+STEADYVIEW_WARP_VARIANT(baseline)
+STEADYVIEW_WARP_VARIANT(avx2)
+STEADYVIEW_WARP_VARIANT(avx512)
+#undef STEADYVIEW_WARP_VARIANT
+
+}  // namespace steadyview

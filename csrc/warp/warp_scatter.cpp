@@ -1,0 +1,169 @@
+// Gradients of the tensor warp by the image and by the terms of a motion; compiled once for each
+// instruction set.
+//
+// A band of the image's rows gathers, in the order of the output's pixels, all that falls on it:
+// sums do not depend on the bands, nor on who works on them.
+#include "warp/band_sums.h"
+
+namespace steadyview::warping::STEADYVIEW_ISA {
+namespace {
+
+inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// Puts the sums of a band into the planes of the gradient.
+template <typename T>
+void store_band(const BandSums<T>& band, int channels, int64_t plane, T* out) {
+  using Quad = typename QuadOf<T>::type;
+  const Quad* sums = band.line(band.first);
+  const int64_t count = (band.last - band.first) * band.width;
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    Quad q[4] = {sums[i], sums[i + 1], sums[i + 2], sums[i + 3]};
+    transpose(q);
+    for (int c = 0; c < channels; ++c) std::memcpy(out + c * plane + i, &q[c], sizeof(Quad));
+  }
+  for (; i < count; ++i) {
+    for (int c = 0; c < channels; ++c) out[c * plane + i] = sums[i][c];
+  }
+}
+
+template <Filter filter, typename T>
+void scatter_band_of(const BackwardWarpGradient<T>& gradient, const double* basis,
+                     const ScatterBand<T>& band) {
+  const BackwardWarp<T>& warp = gradient.forward;
+  const int64_t tiles = (warp.output_width + kWarpTile - 1) / kWarpTile;
+  const int64_t pixels = warp.output_height * warp.output_width;
+  const int64_t first = band.n * warp.channels + band.channel;  // plane
+  const int channels = static_cast<int>(least(4, warp.channels - band.channel));
+  BandSums<T> sums;
+  sums.sums = band.sums;
+  sums.first = band.first;
+  sums.last = band.last;
+  sums.height = warp.height;
+  sums.width = warp.width;
+  sums.border = warp.border;
+  TileWeights<filter, T> weights;
+  for (int64_t i = 0; i < warp.output_height * tiles; ++i) {
+    const RowReach reach = band.reach[i];
+    if (reach.last < band.first || reach.first >= band.last) continue;
+    const int64_t row = i / tiles, column = i % tiles * kWarpTile;
+    fill_tile(warp, basis, band.n, row, column, sums.tile);
+    const T* planes[4];  // with less than four channels the last again
+    for (int c = 0; c < 4; ++c) {
+      planes[c] = gradient.grad_output + (first + least(c, channels - 1)) * pixels +
+                  row * warp.output_width + column;
+    }
+    sums.load(planes);
+    sums.template add_tile<filter>(weights);
+  }
+  const int64_t plane = warp.height * warp.width;
+  store_band(sums, channels, plane, gradient.grad_image + first * plane + band.first * warp.width);
+}
+
+// Sum of products; eight sums side by side.
+double dot(const double* a, const double* b, int count) {
+  double sums[8] = {};
+  int i = 0;
+  for (; i + 8 <= count; i += 8) {
+    for (int k = 0; k < 8; ++k) sums[k] += a[i + k] * b[i + k];
+  }
+  double sum = 0;
+  for (; i < count; ++i) sum += a[i] * b[i];
+  for (int k = 0; k < 8; ++k) sum += sums[k];
+  return sum;
+}
+
+}  // namespace
+
+template <typename T>
+void find_reach(const BackwardWarp<T>& warp, const double* basis, int64_t first, int64_t last,
+                RowReach* reach) {
+  const int64_t tiles = (warp.output_width + kWarpTile - 1) / kWarpTile;
+  const int half = filter_taps(warp.filter) / 2;
+  Tile<T> tile;
+  for (int64_t i = first * tiles; i < last * tiles; ++i) {
+    const int64_t row = i / tiles;
+    fill_tile(warp, basis, row / warp.output_height, row % warp.output_height,
+              i % tiles * kWarpTile, tile);
+    int low = 1 << 30, high = -(1 << 30);
+    for (int k = 0; k < tile.count; ++k) {
+      const bool hole = tile.x[k] == kHole;
+      const int a = hole ? 1 << 30 : tile.y[k], b = hole ? -(1 << 30) : tile.y[k];
+      low = a < low ? a : low;
+      high = b > high ? b : high;
+    }
+    reach[i] = {0, -1};
+    if (high < low) continue;
+    int64_t top = int64_t{low} + 1 - half, bottom = int64_t{high} + half;
+    const int64_t end = warp.height - 1;
+    if (warp.border == Border::reflect && (top < 0 || bottom > end)) {
+      top = 0;
+      bottom = end;
+    }
+    reach[i] = {static_cast<int>(most(0, least(top, end))),
+                static_cast<int>(most(0, least(bottom, end)))};
+  }
+}
+
+template <typename T>
+void scatter_band(const BackwardWarpGradient<T>& gradient, const double* basis,
+                  const ScatterBand<T>& band) {
+  const Filter filter = gradient.forward.filter;
+  const auto scatter = filter == Filter::bilinear      ? scatter_band_of<Filter::bilinear, T>
+                       : filter == Filter::bicubic     ? scatter_band_of<Filter::bicubic, T>
+                       : filter == Filter::catmull_rom ? scatter_band_of<Filter::catmull_rom, T>
+                                                       : scatter_band_of<Filter::lanczos3, T>;
+  scatter(gradient, basis, band);
+}
+
+template <typename T>
+void sum_rows(const BackwardWarpGradient<T>& gradient, const double* basis, int64_t first,
+              int64_t last, double* sums) {
+  const BackwardWarp<T>& warp = gradient.forward;
+  const int64_t width = warp.output_width, pixels = warp.output_height * width;
+  const int terms = warp.motion.displacement ? warp.motion.terms : 0;
+  alignas(64) double by_q[3][kWarpTile], by[2][kWarpTile], across[kWarpTile], one[kWarpTile];
+  for (int i = 0; i < kWarpTile; ++i) one[i] = 1;
+  for (int64_t i = first; i < last; ++i, sums += 6 + 2 * terms) {
+    const int64_t n = i / warp.output_height, row = i % warp.output_height;
+    double m[9];
+    for (int k = 0; k < 9; ++k) m[k] = warp.motion.source_from_output[9 * n + k];
+    for (int k = 0; k < 6 + 2 * terms; ++k) sums[k] = 0;
+    const double y = static_cast<double>(row) + 0.5;
+    for (int64_t column = 0; column < width; column += kWarpTile) {
+      const int count = static_cast<int>(least(kWarpTile, width - column));
+      const T* grad = gradient.grad_points + 2 * n * pixels + row * width + column;
+      for (int k = 0; k < count; ++k) {
+        const double x = static_cast<double>(column) + 0.5 + k;
+        const Projected moved = project(m, x, y);
+        const double scale = moved.by_w < 0 ? -moved.by_w : moved.by_w;
+        by[0][k] = static_cast<double>(grad[k]);
+        by[1][k] = static_cast<double>(grad[k + pixels]);
+        across[k] = x;
+        by_q[0][k] = by[0][k] * scale;
+        by_q[1][k] = by[1][k] * scale;
+        by_q[2][k] = moved.by_w < 0 ? 0 : -(by[0][k] * moved.x + by[1][k] * moved.y) * scale;
+      }
+      for (int q = 0; q < 3; ++q) {
+        sums[2 * q] += dot(by_q[q], across, count);
+        sums[2 * q + 1] += dot(by_q[q], one, count);
+      }
+      for (int v = 0; v < terms; ++v) {
+        const double* cosines = basis + v * basis_columns(width) + column;
+        sums[6 + v] += dot(by[0], cosines, count);
+        sums[6 + terms + v] += dot(by[1], cosines, count);
+      }
+    }
+  }
+}
+
+#define STEADYVIEW_INSTANTIATE(T)                                                               \
+  template void find_reach(const BackwardWarp<T>&, const double*, int64_t, int64_t, RowReach*); \
+  template void scatter_band(const BackwardWarpGradient<T>&, const double*,                     \
+                             const ScatterBand<T>&);                                            \
+  template void sum_rows(const BackwardWarpGradient<T>&, const double*, int64_t, int64_t, double*)
+STEADYVIEW_INSTANTIATE(float);
+STEADYVIEW_INSTANTIATE(double);
+
+}  // namespace steadyview::warping::STEADYVIEW_ISA
