@@ -156,7 +156,7 @@ void tensor_warp(void (*rows)(const BackwardWarp<float, S>&, const double*, int6
     for (int border = 0; border < 3; ++border) {
       BackwardWarp<float, S> warp{image.get(),
                                   output.get(),
-                                  {flow.get()},
+                                  {flow.get(), nullptr, nullptr, nullptr, 0},
                                   1,
                                   2,
                                   height,
@@ -209,7 +209,7 @@ void tensor_gradients(int64_t width, int64_t height, float roughness) {
     for (int border = 0; border < 3; ++border) {
       const BackwardWarp<double> warp{image.get(),
                                       output.get(),
-                                      {flow.get()},
+                                      {flow.get(), nullptr, nullptr, nullptr, 0},
                                       1,
                                       2,
                                       height,
