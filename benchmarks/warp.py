@@ -1,4 +1,4 @@
-"""The planar warp against OpenCV's remap, and the tensor warp against torch's grid_sample.
+"""The planar warp against OpenCV's remap, and the tensor warps of tensor_warps.py.
 
     python benchmarks/warp.py [--quick] [--json FILE]
 
@@ -27,6 +27,7 @@ from machine import machine_facts
 from steadyview import _core
 from steadyview.render.frames import FrameWarper, matrix_from_similarity
 from steadyview.video.info import PixelFormat
+from tensor_warps import measure_tensors, show_tensors
 
 LIMIT = 2.0
 SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
@@ -159,52 +160,14 @@ def measure_planar(quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def measure_tensors(quick: bool) -> list[dict[str, Any]]:
-    """float32, 3 channels: forward, and forward with backward by the image."""
-    try:
-        import torch
+def maps_of(width: int, height: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    matrix = matrix_from_similarity(ROW, (width, height))
+    return remap_maps(matrix, width, height, width, height), matrix
 
-        from steadyview.ops import backward_warp
-    except ImportError as error:
-        print(f"tensor warp not measured: {error}")
-        return []
-    width, height = SIZES["360p" if quick else "720p"]
-    image = torch.rand(1, 3, height, width)
-    matrix = torch.from_numpy(matrix_from_similarity(ROW, (width, height)))[None]
-    maps = remap_maps(matrix[0].numpy(), width, height, width, height)
-    grid = torch.from_numpy(
-        np.stack([(2 * maps[0] + 1) / width - 1, (2 * maps[1] + 1) / height - 1], -1)
-    )[None]
-    rows = []
-    for mode in ("bilinear", "bicubic"):
 
-        def ours(source: torch.Tensor, mode: str = mode) -> torch.Tensor:
-            return backward_warp(source, matrix, interpolation=mode)
-
-        def theirs(source: torch.Tensor, mode: str = mode) -> torch.Tensor:
-            return torch.nn.functional.grid_sample(
-                source, grid, mode=mode, padding_mode="border", align_corners=False
-            )
-
-        def both_ways(warp: Callable[[torch.Tensor], torch.Tensor]) -> None:
-            source = image.clone().requires_grad_()
-            warp(source).sum().backward()
-
-        work = {
-            "ours": lambda ours=ours: ours(image),
-            "grid_sample": lambda theirs=theirs: theirs(image),
-            "ours+backward": lambda ours=ours: both_ways(ours),
-            "grid_sample+backward": lambda theirs=theirs: both_ways(theirs),
-        }
-        times = measure(work, 2 if quick else 5)
-        rows.append(
-            {
-                "size": f"{width}x{height}", "interpolation": mode,
-                "threads": torch.get_num_threads(),
-                "ms": {k: round(v, 2) for k, v in times.items()},
-            }
-        )  # fmt: skip
-    return rows
+def tensors_of(quick: bool) -> list[dict[str, Any]]:
+    names = ("360p",) if quick else ("720p", "1080p")
+    return measure_tensors({name: SIZES[name] for name in names}, maps_of, quick)
 
 
 def show(planar: list[dict[str, Any]], tensors: list[dict[str, Any]]) -> None:
@@ -218,8 +181,7 @@ def show(planar: list[dict[str, Any]], tensors: list[dict[str, Any]]) -> None:
             f"{row['size']:5} {row['format']:6} {row['bits']:4} {row['interpolation']:13} | "
             f"{cells} | {row['ratio']:5.1f} | {row['ratio_to_planes']:.1f}"
         )
-    for row in tensors:
-        print(f"tensor {row['size']} float32 {row['interpolation']}: {row['ms']}")
+    show_tensors(tensors)
     worst = min(row["ratio"] for row in planar)
     strict = min(row["ratio_to_planes"] for row in planar)
     print(
@@ -233,7 +195,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    planar, tensors = measure_planar(arguments.quick), measure_tensors(arguments.quick)
+    planar, tensors = measure_planar(arguments.quick), tensors_of(arguments.quick)
     show(planar, tensors)
     if arguments.json:
         facts = {**machine_facts(), "opencv": cv2.__version__, "isa": _core.active_isa()}
