@@ -41,7 +41,7 @@ cpp-test: $(VENV)/.install
 	$(BIN)/ctest --test-dir build/cpp --output-on-failure
 
 bench: $(VENV)/.install
-	for script in video motion path warp stabilize; do \
+	for script in video motion path stereo warp stabilize; do \
 	    $(BIN)/python benchmarks/$$script.py --json benchmarks/results/$$script.json || exit 1; done
 
 clean:
