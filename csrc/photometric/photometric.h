@@ -11,6 +11,7 @@ constexpr int kReach = kWindow / 2;  // pixels that one blur sees
 constexpr int kHalo = 2 * kReach;    // the gradient blurs what was blurred
 constexpr int kTile = 96;            // pixels: a tile and its scratch fit a second-level cache
 constexpr int kMaxChannels = 16;
+constexpr int kAlign = 16;  // floats: rows of the scratch begin at multiples
 
 struct LossParams {
   const float* image;   // (height, width, channels)
@@ -32,7 +33,8 @@ using TileFunction = double (*)(const LossParams&, int64_t row, int64_t column, 
 
 constexpr int64_t tile_scratch(int channels) {
   constexpr int64_t all = kTile + 2 * kHalo, blurred = kTile + 2 * kReach;
-  return channels * (2 * all * all + 4 * all * blurred + 3 * blurred * kTile + 8 * blurred);
+  const int64_t pitch = all * channels + kAlign;  // the longest row, rounded up
+  return pitch * (2 * all + 4 * all + 3 * blurred + 6) + kAlign;
 }
 
 }  // namespace steadyview::photometric

@@ -29,6 +29,9 @@ struct Span {
   int64_t kept;           // floats of a row without
 };
 
+// So that the loads of blurs across rows, which are most, do not straddle cache lines.
+inline int64_t aligned(int64_t count) { return (count + kAlign - 1) / kAlign * kAlign; }
+
 // out[i] = the blur of in[i + 5 step], of the neighbours that are multiples of step away.
 inline void blur(const float* __restrict in, int64_t step, int64_t count, float* __restrict out) {
   for (int64_t i = 0; i < count; ++i) {
@@ -117,47 +120,51 @@ double tile(const LossParams& p, int64_t row, int64_t column, float* scratch) {
   const Span span{
       row, column, height, width, (width + 2 * kHalo) * C, (width + 2 * kReach) * C, width * C};
   const int64_t all_rows = height + 2 * kHalo, blurred_rows = height + 2 * kReach;
-  float* x = scratch;
-  float* y = x + all_rows * span.all;
+  const int64_t all = aligned(span.all), blurred = aligned(span.blurred), kept = aligned(span.kept);
+  const auto address = reinterpret_cast<uintptr_t>(scratch) / sizeof(float);
+  float* next = scratch + (kAlign - address % kAlign) % kAlign;
+  const auto take = [&next](int64_t count) {
+    float* taken = next;
+    next += count;
+    return taken;
+  };
+  float *x = take(all_rows * all), *y = take(all_rows * all);
   float* across[4];  // x, y, x^2 + y^2 and x y, blurred along the rows
-  across[0] = y + all_rows * span.all;
-  for (int k = 1; k < 4; ++k) across[k] = across[k - 1] + all_rows * span.blurred;
+  for (float*& rows : across) rows = take(all_rows * blurred);
   float* slopes[3];  // derivatives by a, p and r, blurred along the rows
-  slopes[0] = across[3] + all_rows * span.blurred;
-  for (int k = 1; k < 3; ++k) slopes[k] = slopes[k - 1] + blurred_rows * span.kept;
-  float* weights = slopes[2] + blurred_rows * span.kept;
+  for (float*& rows : slopes) rows = take(blurred_rows * kept);
+  float *weights = take(blurred), *products = take(all);
   float* line[4];
-  for (int k = 0; k < 4; ++k) line[k] = weights + (k + 1) * span.blurred;
-  float* products = line[3] + span.blurred;  // span.all, which is less than two of span.blurred
+  for (float*& row : line) row = take(blurred);
 
   for (int64_t i = 0; i < all_rows; ++i) {
-    float *xs = x + i * span.all, *ys = y + i * span.all;
+    float *xs = x + i * all, *ys = y + i * all;
     copy_row(p.image, p, span, row - kHalo + i, xs);
     copy_row(p.target, p, span, row - kHalo + i, ys);
-    blur(xs, C, span.blurred, across[0] + i * span.blurred);
-    blur(ys, C, span.blurred, across[1] + i * span.blurred);
+    blur(xs, C, span.blurred, across[0] + i * blurred);
+    blur(ys, C, span.blurred, across[1] + i * blurred);
     for (int64_t k = 0; k < span.all; ++k) products[k] = xs[k] * xs[k] + ys[k] * ys[k];
-    blur(products, C, span.blurred, across[2] + i * span.blurred);
+    blur(products, C, span.blurred, across[2] + i * blurred);
     for (int64_t k = 0; k < span.all; ++k) products[k] = xs[k] * ys[k];
-    blur(products, C, span.blurred, across[3] + i * span.blurred);
+    blur(products, C, span.blurred, across[3] + i * blurred);
   }
   double loss = 0;
   for (int64_t i = 0; i < blurred_rows; ++i) {
     weight_row(p, span, row - kReach + i, weights);
     for (int k = 0; k < 4; ++k) {
-      blur(across[k] + i * span.blurred, span.blurred, span.blurred, line[k]);
+      blur(across[k] + i * blurred, blurred, span.blurred, line[k]);
     }
     derive(weights, p.ssim_weight, span.blurred, line[0], line[1], line[2], line[3]);
-    blur(line[0], C, span.kept, slopes[0] + i * span.kept);
-    blur(line[2], C, span.kept, slopes[1] + i * span.kept);
-    blur(line[3], C, span.kept, slopes[2] + i * span.kept);
+    blur(line[0], C, span.kept, slopes[0] + i * kept);
+    blur(line[2], C, span.kept, slopes[1] + i * kept);
+    blur(line[3], C, span.kept, slopes[2] + i * kept);
     if (i >= kReach && i < kReach + height) loss += sum(line[1] + kReach * C, span.kept);
   }
   for (int64_t i = 0; i < height; ++i) {
     float* gradient = p.gradient + ((row + i) * p.width + column) * C;
-    for (int k = 0; k < 3; ++k) blur(slopes[k] + i * span.kept, span.kept, span.kept, line[k]);
-    const float* xs = x + (i + kHalo) * span.all + kHalo * C;
-    const float* ys = y + (i + kHalo) * span.all + kHalo * C;
+    for (int k = 0; k < 3; ++k) blur(slopes[k] + i * kept, kept, span.kept, line[k]);
+    const float* xs = x + (i + kHalo) * all + kHalo * C;
+    const float* ys = y + (i + kHalo) * all + kHalo * C;
     for (int64_t k = 0; k < span.kept; ++k) {
       gradient[k] = line[0][k] - xs[k] * line[1][k] + ys[k] * line[2][k];
     }
