@@ -77,6 +77,18 @@ def test_opcheck(torch, ops):
             (means2d[0].requires_grad_(), absolute, conics[0].requires_grad_(), colors, opacities,
              depths[0], radii[0], backgrounds, first, None, None, None, 16, 20, 15),
         )  # fmt: skip
+    _, ids, splats = ops.isect_tiles(means2d.detach(), radii, depths, 16, 2, 1)
+    offsets = ops.isect_offset_encode(ids, 1, 2, 1)
+    torch.library.opcheck(
+        library.rasterize_gaussians,
+        (means2d[0].requires_grad_(), None, conics[0].requires_grad_(), colors, opacities, None,
+         None, backgrounds, None, offsets, splats, None, 16, 20, 15),
+    )  # fmt: skip
+    torch.library.opcheck(
+        library.find_gaussian_contributors,
+        (means2d[0].detach(), conics[0].detach(), opacities.detach(),
+         torch.ones((1, 15, 20), dtype=torch.float64), offsets, splats, 16, 0, 9),
+    )  # fmt: skip
 
 
 def test_compiles_in_one_graph(torch, ops):
