@@ -65,7 +65,8 @@ def rasterization(
     """Renders Gaussians into C cameras; a drop-in for `gsplat.rasterization`.
 
     Differentiable (once) by means, quats, scales, opacities, colors, backgrounds, viewmats and Ks.
-    Results do not depend on the number of threads.
+    On the CPU results do not depend on the number of threads; on a GPU gradients are summed in no
+    fixed order.
 
     Convention: cameras are OpenCV's (x right, y down, z forward), pixel centres lie at +0.5.
     A Gaussian's alpha at a pixel is min(0.999, opacity exp(-sigma)); below 1/255 it is not drawn,
@@ -73,7 +74,7 @@ def rasterization(
     order of the Gaussians. Gaussians that have a number which is not finite are left out.
 
     Args:
-        means: `(N, 3)` centres in the world, float32 or float64 as all tensors, on the CPU.
+        means: `(N, 3)` centres in the world, float32 as all tensors (or float64 on the CPU).
         quats: `(N, 4)` rotations w x y z, of any length but 0.
         scales: `(N, 3)` standard deviations along the axes, scene units.
         opacities: `(N,)` in [0, 1].
