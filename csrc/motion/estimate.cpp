@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace steadyview::motion {
 
@@ -364,6 +365,20 @@ Estimate PairEstimator::estimate(const AnalysisFrame& first, const AnalysisFrame
   result.inliers = texture > 0 ? follow / texture : 0;
   result.residual = weight > 0 ? error / weight : 0;
   return result;
+}
+
+void PairEstimator::differences(const AnalysisFrame& first, const AnalysisFrame& second,
+                                const Model& model, float least_texture, float* out) {
+  gain_ = 1;
+  offset_ = 0;
+  residual_pass(first, second, model);
+  const size_t cells = inlier_.size();
+  const float* absolute = sums_.data() + kAbsE * cells;
+  const float* inside = sums_.data() + kInside * cells;
+  for (size_t c = 0; c < cells; ++c) {
+    const bool seen = inside[c] >= 0.75F * kPixels && first.texture()[c] > least_texture;
+    out[c] = seen ? absolute[c] / (inside[c] * kLevels) : std::numeric_limits<float>::quiet_NaN();
+  }
 }
 
 }  // namespace steadyview::motion

@@ -43,6 +43,11 @@ class PairEstimator {
   Estimate estimate(const AnalysisFrame& first, const AnalysisFrame& second, const float* flow,
                     int flow_width, int flow_height, int flow_factor);
   const std::vector<float>& weights() const { return inlier_; }
+  // Mean absolute difference of each cell under a model, in grey levels; NaN where a cell has no
+  // more than the least texture or less than three quarters of it are seen in both frames.
+  // out: (rows, columns).
+  void differences(const AnalysisFrame& first, const AnalysisFrame& second, const Model& model,
+                   float least_texture, float* out);
   const Layout& layout() const { return low_pass_.layout(); }
 
  private:

@@ -98,15 +98,20 @@ std::unique_ptr<PairEstimator> make_estimator(int width, int height, double fram
 }
 
 using Flow = py::array_t<float, py::array::c_style | py::array::forcecast>;
+using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
-py::dict estimate(PairEstimator& self, const AnalysisFrame& first, const AnalysisFrame& second,
-                  const std::optional<Flow>& flow, int flow_factor) {
-  const Layout& layout = self.layout();
+void check_frames(const Layout& layout, const AnalysisFrame& first, const AnalysisFrame& second) {
   for (const AnalysisFrame* frame : {&first, &second}) {
     if (frame->width() != layout.width || frame->height() != layout.height) {
       throw std::invalid_argument("frames must have the estimator's size");
     }
   }
+}
+
+py::dict estimate(PairEstimator& self, const AnalysisFrame& first, const AnalysisFrame& second,
+                  const std::optional<Flow>& flow, int flow_factor) {
+  const Layout& layout = self.layout();
+  check_frames(layout, first, second);
   if (flow && (flow->ndim() != 3 || flow->shape(2) != 2 || flow->size() == 0 || flow_factor < 1)) {
     throw std::invalid_argument("flow must be (height, width, 2), flow_factor at least 1");
   }
@@ -140,6 +145,42 @@ py::dict estimate(PairEstimator& self, const AnalysisFrame& first, const Analysi
   return out;
 }
 
+py::array_t<float> differences(PairEstimator& self, const AnalysisFrame& first,
+                               const AnalysisFrame& second, const Doubles& similarity,
+                               const Doubles& coefficients, float least_texture) {
+  const Layout& layout = self.layout();
+  check_frames(layout, first, second);
+  if (similarity.size() != 4 || coefficients.size() != 2 * layout.grid * layout.grid) {
+    throw std::invalid_argument("a model has 4 numbers and 2 x grid x grid coefficients");
+  }
+  const double* parts = similarity.data();
+  motion::Model model;
+  model.da = parts[0] - 1;
+  model.b = parts[1];
+  model.tx = parts[2];
+  model.ty = parts[3];
+  for (size_t i = 0; i < 2; ++i) {
+    const int terms = layout.grid * layout.grid;
+    std::copy_n(coefficients.data() + static_cast<int64_t>(i) * terms, terms,
+                model.coefficients[i].data());
+  }
+  py::array_t<float> out({layout.rows, layout.columns});
+  float* cells = out.mutable_data();
+  py::gil_scoped_release release;
+  self.differences(first, second, model, least_texture, cells);
+  return out;
+}
+
+// Root mean square gradient of each cell, grey levels a pixel: (rows, columns).
+py::array_t<float> gradients(const AnalysisFrame& self) {
+  py::array_t<float> out({self.rows(), self.columns()});
+  const float *xx = self.cell(motion::kIxIx), *yy = self.cell(motion::kIyIy);
+  for (int64_t c = 0; c < self.cell_count(); ++c) {
+    out.mutable_data()[c] = std::sqrt((xx[c] + yy[c]) / motion::kPixels) / motion::kLevels;
+  }
+  return out;
+}
+
 py::array_t<float> weights(const PairEstimator& self) {
   const Layout& layout = self.layout();
   py::array_t<float> out({layout.rows, layout.columns});
@@ -155,12 +196,15 @@ void register_motion(py::module_& module) {
       .def_property_readonly("width", &AnalysisFrame::width)
       .def_property_readonly("height", &AnalysisFrame::height)
       .def_property_readonly("texture", &AnalysisFrame::mean_texture)
+      .def("gradients", &gradients)
       .def("small", &small, py::arg("factor"));
   py::class_<PairEstimator>(module, "PairEstimator", py::module_local())
       .def(py::init(&make_estimator), py::arg("width"), py::arg("height"), py::arg("frame_width"),
            py::arg("frame_height"), py::arg("grid"), py::arg("options") = py::dict())
       .def("estimate", &estimate, py::arg("first"), py::arg("second"), py::arg("flow").none(true),
            py::arg("flow_factor"))
+      .def("differences", &differences, py::arg("first"), py::arg("second"), py::arg("similarity"),
+           py::arg("coefficients"), py::arg("least_texture"))
       .def("weights", &weights);
 }
 

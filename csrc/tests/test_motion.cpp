@@ -135,6 +135,26 @@ void test_no_memory() {
   }
 }
 
+// Under the true motion only noise is left, at rest the shift; bare and unseen cells say nothing.
+void test_differences() {
+  const Scene scene{160, 96};
+  const auto first = scene.frame(), second = scene.frame({.tx = 12});
+  PairEstimator estimator(scene.layout(5), {});
+  const int columns = scene.layout(5).columns, rows = scene.layout(5).rows;
+  std::vector<float> rest(static_cast<size_t>(columns) * rows), moved(rest), bare(rest);
+  motion::Model model;
+  model.tx = 12;
+  estimator.differences(first, second, model, 0, moved.data());
+  estimator.differences(first, second, {}, 0, rest.data());
+  estimator.differences(first, second, model, 1, bare.data());
+  for (size_t c = 0; c < rest.size(); ++c) {
+    EXPECT(std::isnan(bare[c]));
+    const bool seen = static_cast<int>(c) % columns < columns - 2;
+    EXPECT(seen || std::isnan(moved[c]));
+    EXPECT(!seen || std::isnan(moved[c]) || (moved[c] < 2 && rest[c] > moved[c]));
+  }
+}
+
 // Any size, flow that leads out of the frame, and flow that is not a number.
 void test_extremes() {
   for (const int width : {1, 7, 8, 9, 16, 31, 64}) {
@@ -162,6 +182,7 @@ void test_extremes() {
 int main() {
   test_few_cells();
   test_no_memory();
+  test_differences();
   test_known_motion<uint8_t>({160, 96}, 0.03);
   test_known_motion<uint16_t>({160, 96, 1, 10}, 0.03);
   test_known_motion<uint8_t>({331, 203, 2}, 0.06);

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-__all__ = ["DisFlow", "FlowEstimator"]
+__all__ = ["DisFlow", "FlowEstimator", "check_flow"]
 
 
 class FlowEstimator(Protocol):
@@ -57,3 +57,14 @@ class DisFlow:
         self._dis.setFinestScale(finest)
         flow: np.ndarray = self._dis.calc(previous_luma, luma, None)
         return flow
+
+
+def check_flow(flow: np.ndarray, shape: tuple[int, ...], name: str) -> None:
+    """Raises ValueError unless `flow` is finite flow of a frame of this shape."""
+    wanted = f"{name}.flow must return None or {(*shape, 2)} of finite float32"
+    if not isinstance(flow, np.ndarray):
+        raise ValueError(f"{wanted}, got {type(flow).__name__}")
+    if flow.shape != (*shape, 2) or not np.issubdtype(flow.dtype, np.floating):
+        raise ValueError(f"{wanted}, got {flow.shape} of {flow.dtype}")
+    if not np.isfinite(flow).all():
+        raise ValueError(f"{wanted}, got {np.count_nonzero(~np.isfinite(flow))} others")

@@ -3,6 +3,7 @@
 Dense flow, a robust low-pass fit that ignores moving objects, and photometric refinement.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 
 from .. import _core
 from .file import read_motion, write_motion
-from .flow import DisFlow, FlowEstimator
+from .flow import DisFlow, FlowEstimator, check_flow
 from .lowpass import similarity_coefficients
 from .prior import BLANK, LOST, hold_prior, measured_confidence
+from .rest import RestVote
 from .shots import Link, differ, find_shots, stretched
 
 __all__ = ["GlobalMotion", "MotionEstimator", "estimate_motion"]
@@ -179,6 +181,7 @@ class MotionEstimator:
         self._previous: _Reference | None = None
         self._anchor: _Reference | None = None  # the last frame before the trouble
         self._before_blank: _Reference | None = None  # the last frame that showed something
+        self._rest = RestVote(self._pair, reduced)
 
     def add(self, luma: np.ndarray, time: float) -> None:
         """Measures the motion from the frame before to this one.
@@ -209,6 +212,7 @@ class MotionEstimator:
                 self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
             row = self._rows[current.index - 1 : current.index]
             self._measure(self._previous, current, row)
+            self._ask_rest(self._previous, current, row)
             self._leave_blank(self._previous, current, row)
             self._bridge(self._previous, current, Link(row["link"][0]))
         self._previous = current
@@ -270,8 +274,9 @@ class MotionEstimator:
         """Fills a table of one row with the motion from one frame to another."""
         flow = self._flow.flow(first.small, second.small)
         if flow is not None and not isinstance(self._flow, DisFlow):
-            _check_flow(flow, first.small.shape, type(self._flow).__name__)
+            check_flow(flow, first.small.shape, type(self._flow).__name__)
         found = self._pair.estimate(first.frame, second.frame, flow, self._flow_factor)
+        self._found = found
         confidence = measured_confidence(found, min(first.frame.texture, second.frame.texture))
         link = Link.ALIGNED
         if first.blank or second.blank:
@@ -290,6 +295,25 @@ class MotionEstimator:
         row["confidence"] = confidence if link is Link.ALIGNED else 0.0
         row["residual"] = found["residual"]
         row["link"] = link.value
+
+    def _ask_rest(self, first: _Reference, second: _Reference, row: np.ndarray) -> None:
+        """Holds the camera still while it is believed to rest behind what moves."""
+        if row["link"][0] != Link.ALIGNED.value:
+            self._rest.forget()
+            return
+        known = self._rest.believed
+        times = (self._times[first.index], self._times[second.index])
+        self._rest.add((first.frame, times[0]), (second.frame, times[1]), self._found)
+        if not self._rest.believed:
+            return
+        begin = first.index
+        if not known:  # what was measured while votes were gathered was no motion either
+            since = bisect_left(self._times, max(self._rest.since, times[1] - BRIDGE_SECONDS))
+            begin = min(since, first.index)
+        rows = self._rows[begin : second.index]
+        still = _identity_row(rows.dtype)
+        for name in ("similarity", "homography", "coefficients"):
+            rows[name] = still[name]
 
     def _bridge(self, previous: _Reference, current: _Reference, link: Link) -> None:
         """After a failure, aligns later frames with the last one before it.
@@ -349,16 +373,6 @@ def _identity_row(row_type: np.dtype) -> np.ndarray:
     row = np.zeros(1, row_type)
     row["similarity"], row["homography"] = (1, 0, 0, 0), np.eye(3)
     return row
-
-
-def _check_flow(flow: np.ndarray, shape: tuple[int, ...], name: str) -> None:
-    wanted = f"{name}.flow must return None or {(*shape, 2)} of finite float32"
-    if not isinstance(flow, np.ndarray):
-        raise ValueError(f"{wanted}, got {type(flow).__name__}")
-    if flow.shape != (*shape, 2) or not np.issubdtype(flow.dtype, np.floating):
-        raise ValueError(f"{wanted}, got {flow.shape} of {flow.dtype}")
-    if not np.isfinite(flow).all():
-        raise ValueError(f"{wanted}, got {np.count_nonzero(~np.isfinite(flow))} others")
 
 
 def _scaled_options(side: int) -> dict[str, float]:
