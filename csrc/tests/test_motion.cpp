@@ -138,11 +138,11 @@ void test_no_memory() {
 // Under the true motion only noise is left, at rest the shift; bare and unseen cells say nothing.
 void test_differences() {
   const Scene scene{160, 96};
-  const auto first = scene.frame(), second = scene.frame({.tx = 12});
+  const auto first = scene.frame({.tx = 12}), second = scene.frame();
   PairEstimator estimator(scene.layout(5), {});
   const int columns = scene.layout(5).columns, rows = scene.layout(5).rows;
   std::vector<float> rest(static_cast<size_t>(columns) * rows), moved(rest), bare(rest);
-  motion::Model model;
+  Model model;
   model.tx = 12;
   estimator.differences(first, second, model, 0, moved.data());
   estimator.differences(first, second, {}, 0, rest.data());
