@@ -21,7 +21,7 @@ BINDING_FILES = re.compile(r"(_bind\.cpp|bindings_\w+\.cpp)$")
 # Lower numbers may not import higher ones.
 PYTHON_LAYERS = {
     "errors": 0, "files": 0, "_core": 0, "_C": 0,
-    "video": 1, "ops": 1, "models": 1,
+    "video": 1, "ops": 1, "models": 1, "textures": 1,
     "motion": 2, "metrics": 2, "synthetic": 2,
     "scene": 3, "fill": 3, "report": 3,
     "render": 4, "path": 4,
