@@ -31,7 +31,7 @@ def main() -> None:
     results = json.loads((RESULTS / "stabilize.json").read_text())
     solvers = json.loads((RESULTS / "path.json").read_text())["solvers"]
     parts = [*quality(results["quality"]), *speed(results["speed"]), memory(results["memory"])]
-    text = "\n\n".join([*parts, path_solver(solvers)])
+    text = "\n\n".join([*parts, path_solver(solvers), kernels()])
     draw(results["quality"]["rows"])
     readme = ROOT / "README.md"
     before, rest = readme.read_text().split("<!-- results:begin", 1)
@@ -130,6 +130,39 @@ def path_solver(rows: list[Facts]) -> str:
         "steadyview",
         "fastest of PIQP, Clarabel, OSQP takes",
     ]
+    return table(head, lines)
+
+
+def kernels() -> str:
+    """What the kernels take on two cores, and their strongest peer in the same run."""
+    warps = json.loads((RESULTS / "warp.json").read_text())["tensors"]
+    two = {row["what"]: row for row in warps if row["size"] == "720p" and row["threads"] == 2}
+    lines = []
+    for what in ("bilinear", "bicubic", "lanczos3"):
+        ms, ratios = two[what]["ms"], two[what]["ratios"]
+        name = f"`backward_warp`, {what}"
+        lines.append([name, f"{ms['flow']:.1f} ms", "OpenCV remap", f"{ratios['remap']:.1f}"])
+        if "grid_sample both" in ratios:
+            both = f"{ratios['grid_sample both']:.1f}"
+            lines.append([f"{name}, gradients", f"{ms['both']:.1f} ms", "grid_sample", both])
+    ms, ratios = two["splat"]["ms"], two["splat"]["ratios"]
+    for name, key in (("", "program"), (", gradients", "program both")):
+        time = f"{ms['both' if name else 'softmax']:.1f} ms"
+        lines.append([f"`forward_splat`, softmax{name}", time, "torch", f"{ratios[key]:.1f}"])
+    planes = json.loads((RESULTS / "multiplane.json").read_text())["rows"]
+    ms = next(r["ms"] for r in planes if (r["size"], r["planes"]) == ("720p", 32))
+    for name, ours, peer, label in (
+        ("`multiplane_project`, 32 planes", "project", "remap of planes", "OpenCV, by plane"),
+        ("`multiplane_render`, 32 planes", "render", "render with grid_sample", "grid_sample"),
+    ):
+        ratio = f"{ms[peer][0] / ms[ours][0]:.1f}"
+        lines.append([name, f"{ms[ours][0]:.1f} ms", label, ratio])
+    splats = json.loads((RESULTS / "gaussians.json").read_text())["results"]
+    row = next(r for r in splats if (r["count"], r["size"], r["threads"]) == (100000, "720p", 2))
+    for name, key, theirs in (("", "forward_ms", 272), (", gradients", "both_ms", 330)):
+        label, ratio = "OpenSplat, as measured before", f"{theirs / row[key]:.0f}"
+        lines.append([f"`rasterization`, 100k{name}", f"{row[key]:.1f} ms", label, ratio])
+    head = ["1280×720, two threads, CPU", "steadyview", "peer", "peer takes times as long"]
     return table(head, lines)
 
 
