@@ -20,8 +20,10 @@ __all__ = ["RestVote", "ring_votes"]
 TELLING = 2.0
 WAIT = 0.25
 LEAST = 0.3
-#: Seconds from one vote to the next comparison, which bounds what votes cost.
+#: Seconds from one vote to the next comparison, which bounds what votes cost; and while rest is out
+#: of the question.
 PAUSE = 0.1
+LONG_PAUSE = 0.5
 #: Texture (`AnalysisFrame::texture`) that a cell needs to have a vote. Shading tells nothing: the
 #: lens's stays in place while the camera moves; and encoders leave noise in place.
 TEXTURE = 0.06
@@ -73,6 +75,7 @@ class RestVote:
         self._rest, self._against = np.zeros(2), np.zeros(2)  # votes of the rings
         self._moves = False  # by the last vote
         self._voted: float | None = None  # when
+        self._next = -np.inf  # time from which frames are compared again
         self._first: _core.AnalysisFrame | None = None
         self._start = 0.0
 
@@ -84,7 +87,7 @@ class RestVote:
     ) -> None:
         """Takes the motion measured from one frame and its time to the next and its time."""
         if self._first is None:
-            if self._voted is not None and first[1] < self._voted + PAUSE:
+            if first[1] < self._next:
                 return
             self._first, self._start = first
             self.since = min(self.since, self._start)
@@ -119,11 +122,12 @@ class RestVote:
         self._voted = time
         self._rest = fade * self._rest + weight * rest
         self._against = fade * self._against + weight * against
+        ratio = ((self._rest + DOUBT) / (self._against + DOUBT)).min()
+        self._next = time + (PAUSE if ratio > KEPT / 2 else LONG_PAUSE)
         moves, self._moves = self._moves, bool(against[0] > SETS_OFF)
         if moves and self._moves:
             self.believed, self._rest = False, np.zeros(2)
             return
-        ratio = ((self._rest + DOUBT) / (self._against + DOUBT)).min()
         enough = KEPT if self.believed else BELIEVED
         self.believed = bool(ratio > enough and self._rest[0] > EVIDENCE)
 
