@@ -154,3 +154,11 @@ def test_leaves_hide_what_is_behind_them(tmp_path: Path) -> None:
 def test_what_cannot_be(tmp_path: Path, given: dict) -> None:
     with pytest.raises(OptionError, match=next(iter(given))):
         make_clip(**{"scene": "pan", "folder": tmp_path, **given})
+
+
+def test_leaves_of_a_few_pixels(tmp_path: Path) -> None:
+    """Smaller than the coarsest pattern of their holes."""
+    scene = Scene("tiny", (Layer(10.0), Layer(5.0, size=(0.5, 0.5), cutout=True)))
+    truth = truth_of(make_clip(scene, tmp_path, size=(28, 16), seconds=0.1))
+    assert truth["depth"].shape == (3, 16, 28)
+    assert np.isfinite(truth["depth"]).all()

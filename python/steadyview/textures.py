@@ -48,7 +48,7 @@ def holes(rows: int, columns: int, seed: int) -> np.ndarray:
     """Cover in [0, 1]: blobs that thin out towards the rim, with edges two texels wide."""
     random = np.random.default_rng(seed + 20_000_000)
     total = np.zeros((rows, columns), np.float32)
-    for cell, weight in ((rows // 4, 1.0), (rows // 10, 0.6), (max(rows // 25, 2), 0.35)):
+    for cell, weight in ((rows // 4, 1.0), (max(rows // 10, 2), 0.6), (max(rows // 25, 2), 0.35)):
         coarse = random.standard_normal((rows // cell + 2, columns // cell + 2))
         total += weight * cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_CUBIC)
     y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]

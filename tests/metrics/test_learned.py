@@ -146,3 +146,19 @@ def test_command(weights, clips, capfd, monkeypatch):
     code, out, err = run("evaluate", *clips, "--weights", "clip=/nowhere/ViT.pt")
     assert code == 2
     assert "/nowhere/ViT.pt" in err
+
+
+def test_dover_counts_the_frames_that_come(tmp_path):
+    """An AVI that is cut off still promises all of its frames."""
+    from steadyview.metrics.learned import _dover
+
+    def model(frames, count):
+        return count, sum(1 for _ in frames)
+
+    whole = videos.write_video(tmp_path / "a.avi", 20, codec="mjpeg", pix_fmt="yuvj420p")
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    count, came = _dover(cut, model)
+    assert count == came < 20
+    assert _dover(whole, model) == (20, 20)
+    assert _dover([np.zeros((48, 64, 3), np.uint8)] * 7, model) == (7, 7)

@@ -66,3 +66,13 @@ def test_other_modules_are_refused(tmp_path):
     torch.save({"weight": torch.zeros(1)}, tmp_path / "state.pt")
     with pytest.raises(InputError, match="no TorchScript"):
         Dover(tmp_path / "state.pt")
+
+
+def test_frames_that_never_come_are_not_rated_as_black_ones(tmp_path):
+    save_script(TinyDover(), tmp_path / "dover.pt")
+    dover = Dover(tmp_path / "dover.pt")
+    frames = [np.full((240, 320, 3), 120, np.uint8)] * 40
+    with pytest.raises(InputError, match="frames must be 400, got only 40"):
+        dover(iter(frames), 400)
+    with pytest.raises(InputError, match="count must be at least 1"):
+        dover(iter([]), 0)

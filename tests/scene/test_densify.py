@@ -165,3 +165,12 @@ def test_options_are_checked(densify) -> None:
     assert not short.reset_every
     assert short.absgrad
     assert densify.DensityOptions.for_steps(30_000) == densify.DensityOptions()
+
+
+def test_opacities_are_not_lowered_to_nothing() -> None:
+    pytest.importorskip("torch")
+    from steadyview.scene.densify import DensityOptions
+
+    with pytest.raises(OptionError, match="prune_opacity must be above 0"):
+        DensityOptions(prune_opacity=0)
+    DensityOptions(prune_opacity=0, reset_every=0)

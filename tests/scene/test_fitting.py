@@ -161,3 +161,39 @@ def test_bad_options_are_named(scene) -> None:
         fit_gaussians(images, viewmats, Ks, options=FitOptions(), steps=3)
     with pytest.raises(ValueError, match="at least one"):
         fit_gaussians(images, viewmats, Ks, scene[0][:0])
+
+
+def test_previews_change_nothing(scene, torch) -> None:
+    from steadyview import fit_gaussians
+
+    _, images, viewmats, Ks = scene
+    shown = {}
+    options = {"steps": 12, "count": 50, "sh_degree": 0, "background": None, "preview_every": 3}
+    alone = fit_gaussians(images, viewmats, Ks, **options)
+    watched = fit_gaussians(images, viewmats, Ks, preview=shown.__setitem__, **options)
+    assert len(shown) == 4
+    np.testing.assert_array_equal(alone.losses, watched.losses)
+    assert torch.equal(alone.gaussians.means, watched.gaussians.means)
+
+
+def test_a_learning_rate_of_0_keeps_what_it_is_of(scene, torch) -> None:
+    from steadyview import fit_gaussians
+
+    truth, images, viewmats, Ks = scene
+    given = {"lr_means": 0, "lr_harmonics": 0, "sh_degree": 1, "steps": 3}
+    found = fit_gaussians(images, viewmats, Ks, truth, **given).gaussians
+    assert torch.equal(found.means, truth.means)
+    assert torch.equal(found.harmonics[:, :1], truth.harmonics)
+    assert not torch.equal(found.log_scales, truth.log_scales)
+
+
+@pytest.mark.parametrize("value", [-0.5, 1.5, 255.0, float("nan")])
+def test_floating_images_are_in_range(scene, value: float) -> None:
+    from steadyview import fit_gaussians
+
+    truth, images, viewmats, Ks = scene
+    images = images / 255.0
+    images[3, 1, 2, 5] = value
+    with pytest.raises(ValueError, match=r"images must be in \[0, 1\]"):
+        fit_gaussians(images, viewmats, Ks, truth, steps=1)
+    assert fit_gaussians((images.half().nan_to_num() * 0), viewmats, Ks, truth, steps=1)

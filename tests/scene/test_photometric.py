@@ -112,3 +112,32 @@ def test_shapes_are_checked(photometric, torch) -> None:
         photometric.photometric_loss(torch.zeros(3, 4, 3), torch.zeros(4, 3, 3))
     with pytest.raises(ValueError, match="mask"):
         photometric.photometric_loss(torch.zeros(3, 4, 3), torch.zeros(3, 4, 3), torch.ones(4, 3))
+
+
+def test_the_number_of_threads_is_torchs_and_changes_nothing(
+    photometric, torch, monkeypatch
+) -> None:
+    image, target = (values.float() for values in pair(torch, 301, 307))
+    mask = torch.rand((301, 307), generator=torch.Generator().manual_seed(5))
+    used, run = [], photometric._core.photometric_loss
+
+    def watched(*given):
+        used.append(photometric._core.num_threads())
+        return run(*given)
+
+    monkeypatch.setattr(photometric._core, "photometric_loss", watched)
+    threads, own = torch.get_num_threads(), photometric._core.num_threads()
+    found = []
+    try:
+        for count in (1, 3, 4):
+            torch.set_num_threads(count)
+            single = image.clone().requires_grad_()
+            value = photometric.photometric_loss(single, target, mask)
+            found.append((value.detach(), *torch.autograd.grad(value, single)))
+    finally:
+        torch.set_num_threads(threads)
+    assert used == [1, 3, 4]
+    assert photometric._core.num_threads() == own
+    for value, gradient in found[1:]:
+        assert torch.equal(value, found[0][0])
+        assert torch.equal(gradient, found[0][1])

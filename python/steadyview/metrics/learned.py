@@ -7,7 +7,7 @@ given.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from ..video.info import Frame, VideoInfo
 from ..video.reader import open_video
 from .alignment import common_view, match_views
 from .frechet import frechet_distance
-from .pairing import count_frames, frame_pairs, name_of
+from .pairing import frame_pairs, name_of
 from .tracking import Array, VideoSource, limited_luma
 
 if TYPE_CHECKING:
@@ -309,7 +309,10 @@ def _clip(source: Array, result: Array, models: LearnedModels) -> dict[str, floa
 
 
 def _dover(video: VideoSource, model: Dover) -> DoverScore:
-    count = count_frames(video) or sum(1 for _ in _pictures(video))
+    # Not by what a file promises: frames that never come would be rated as black ones.
+    count = len(video) if isinstance(video, Sized) and not isinstance(video, str) else None
+    if count is None:
+        count = sum(1 for _ in _pictures(video))
     if not count:
         raise InputError(f"{name_of(video)}: holds no frame")
     return model((picture.rgb for picture in _pictures(video)), count)

@@ -68,8 +68,11 @@ class Dover:
             count: frames of the video, at least 1.
 
         Raises:
-            InputError: the module does not take the views, or gives something else.
+            InputError: there are fewer frames than `count`, or the module does not take the views
+                or gives something else.
         """
+        if count < 1:
+            raise InputError(f"count must be at least 1, got {count}")
         random = np.random.default_rng(0)
         technical, aesthetic = technical_frames(count, random), aesthetic_frames(count, random)
         offsets = random.random((_CLIPS, _CELLS, _CELLS, 2))
@@ -77,12 +80,15 @@ class Dover:
             "technical": np.zeros((_CLIPS, _CLIP, _SIDE, _SIDE, 3), np.uint8),
             "aesthetic": np.zeros((1, _CLIP, _SIDE, _SIDE, 3), np.uint8),
         }
+        last, index = max(technical.max(), aesthetic.max()), -1
         for index, frame in enumerate(frames):
             for clip, place in np.argwhere(technical == index):
                 views["technical"][clip, place] = fragments(frame, offsets[clip])
             shown = np.flatnonzero(aesthetic == index)
             if len(shown):
                 views["aesthetic"][0, shown] = cv2.resize(frame, (_SIDE, _SIDE))
+        if index < last:
+            raise InputError(f"frames must be {count}, got only {index + 1}")
         try:
             with torch.inference_mode():
                 given = self._module(self._tensor(views["aesthetic"]),

@@ -25,7 +25,7 @@ class DensityOptions:
         grow_gradient: mean length of the gradient by the position on the image, in units of half
             the image's size, above which a Gaussian is cloned or split.
         grow_scale: size below which it is cloned, above which it is split, times the extent.
-        prune_opacity: what is fainter is removed.
+        prune_opacity: what is fainter is removed; below 0.5, and above 0 unless `reset_every` is 0.
         prune_scale: what is larger is removed after the first reset, times the extent.
         absgrad: use the sum of the absolute gradients of the pixels, which do not cancel out; a
             larger `grow_gradient` such as 0.0008 belongs to it.
@@ -57,6 +57,11 @@ class DensityOptions:
             raise OptionError(
                 "every must be at least 1 and prune_opacity below 0.5, got "
                 f"{self.every} and {self.prune_opacity}"
+            )
+        if self.reset_every and not self.prune_opacity:
+            raise OptionError(
+                "prune_opacity must be above 0 where opacities are lowered to twice of it "
+                f"(reset_every={self.reset_every}), got 0"
             )
 
     @classmethod

@@ -18,6 +18,7 @@ from steadyview.scene.views import scene_extent, visible_points
 
 __all__ = ["FitOptions", "FitResult", "fit_gaussians"]
 
+ROUNDING = 1e-5  # what floating images may exceed [0, 1] by
 #: Called after a step with its number from 1, how many there are, the loss, and the Gaussians.
 FitProgress = Callable[[int, int, float, int], None]
 #: Called with the step and an image `(H, W, 3)` of uint8.
@@ -147,8 +148,8 @@ def fit_gaussians(
             None.
         device: where to compute; that of `init` when None, or of `images` if those are a tensor.
         progress: called after each step.
-        preview: called with what the first camera sees, every `preview_every` steps and at the
-            end.
+        preview: called with what the first camera sees (before black where `background` is None),
+            every `preview_every` steps and at the end.
 
     Returns:
         The set, with losses and timing. On the CPU the same input gives the same result, whatever
@@ -196,6 +197,10 @@ class Photographs:
             raise ValueError(f"images must be (C, 3, H, W), got {tuple(self.images.shape)}")
         if self.images.dtype != torch.uint8 and not self.images.is_floating_point():
             raise ValueError(f"images must be uint8 or floating, got {self.images.dtype}")
+        if self.images.is_floating_point():
+            low, high = (float(value) for value in self.images.detach().aminmax())
+            if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # true for nan, too
+                raise ValueError(f"floating images must be in [0, 1], got {low:g} to {high:g}")
         C, _, self.height, self.width = self.images.shape
         self.viewmats = self._numbers("viewmats", viewmats, (C, 4, 4))
         self.Ks = self._numbers("Ks", Ks, (C, 3, 3))
@@ -249,12 +254,10 @@ class _Fit:
             "means": options.lr_means * self.extent,
             "harmonics_rest": options.lr_harmonics / 20,
         }
+        for name in ("quaternions", "log_scales", "opacity_logits", "harmonics"):
+            rates[name] = getattr(options, f"lr_{name}")
         groups = [
-            {
-                "params": [value],
-                "name": name,
-                "lr": rates.get(name) or getattr(options, f"lr_{name}"),
-            }
+            {"params": [value], "name": name, "lr": rates[name]}
             for name, value in self.parameters.items()
         ]
         self.optimizer = torch.optim.Adam(groups, eps=1e-15, fused=True)
@@ -293,8 +296,12 @@ class _Fit:
 
     @torch.no_grad()
     def look(self) -> np.ndarray:
-        """What the first camera sees, `(H, W, 3)` uint8."""
-        image, _, _ = self._draw(self.gaussians(), 0, self._background())
+        """What the first camera sees, `(H, W, 3)` uint8, before black if backgrounds are random."""
+        # Nothing is drawn from the generator: a fit with previews is the fit without.
+        background = torch.tensor(
+            [self.options.background or (0.0, 0.0, 0.0)], device=self.photos.device
+        )
+        image, _, _ = self._draw(self.gaussians(), 0, background)
         return (image[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
     def _draw(

@@ -1,5 +1,7 @@
 """How far a rendered image is from a photograph, and the gradient of that: L1 and SSIM."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,8 @@ def photometric_loss(
     """(1 - w) |image - target| + w (1 - SSIM), the mean over all pixels and channels.
 
     SSIM has a Gaussian window of 11 pixels (sigma 1.5) and zeros around the image. On the CPU it is
-    the C++ room `photometric`, on a GPU it is made of torch's operations.
+    the C++ room `photometric` with as many threads as torch has, on a GPU it is made of torch's
+    operations.
 
     Args:
         image: `(H, W, C)` float32, differentiable.
@@ -64,11 +67,14 @@ class _Photometric(torch.autograd.Function):
     ) -> Tensor:
         x, y = (values.detach().to(torch.float32).contiguous() for values in (image, target))
         weights = None if mask is None else mask.detach().to(torch.float32).contiguous()
-        total = image.shape[2] * (image[:, :, 0].numel() if mask is None else float(mask.sum()))
+        # By numpy: torch's sums depend on its number of threads.
+        share = image[:, :, 0].numel() if weights is None else _sum(weights)
+        total = image.shape[2] * share
         scale = 1 / total if total else 0.0
         if image.device.type == "cpu":
             arrays = (None if values is None else values.numpy() for values in (x, y, weights))
-            value, array = _core.photometric_loss(*arrays, scale, ssim_weight)
+            with _threads_of_torch():
+                value, array = _core.photometric_loss(*arrays, scale, ssim_weight)
             gradient = torch.from_numpy(array)
         else:
             if weights is None:
@@ -80,6 +86,20 @@ class _Photometric(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         return grad * ctx.saved_tensors[0].to(grad.dtype), None, None, None
+
+
+def _sum(weights: Tensor) -> float:
+    return float(weights.cpu().numpy().sum(dtype=np.float64))
+
+
+@contextmanager
+def _threads_of_torch() -> Iterator[None]:
+    before = _core.num_threads()
+    _core.set_num_threads(torch.get_num_threads())
+    try:
+        yield
+    finally:
+        _core.set_num_threads(before)
 
 
 def loss_and_gradient(
