@@ -4,6 +4,7 @@ import gzip
 import math
 import struct
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -292,3 +293,23 @@ def test_other_files(tmp_path: Path) -> None:
         read_columns(tmp_path / "a.txt")
     with pytest.raises(InputError, match="cannot be read"):
         read_columns(tmp_path / "missing.ply")
+
+
+def test_an_spz_that_unpacks_to_far_more_than_its_header_says(tmp_path: Path) -> None:
+    path = tmp_path / "a.spz"
+    write_columns(path, columns(1))
+    whole = gzip.decompress(path.read_bytes())
+    bomb = gzip.compress(whole + bytes(100_000_000))
+    path.write_bytes(bomb)
+    tracemalloc.start()
+    with pytest.raises(InputError, match="more are there"):
+        read_columns(path)
+    assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    tracemalloc.stop()
+    lie = struct.pack("<4sI", b"NGSP", 3) + struct.pack("<I", 1 << 28) + whole[12:]
+    path.write_bytes(gzip.compress(lie))
+    with pytest.raises(InputError, match="more than can be there"):
+        read_columns(path)
+    path.write_bytes(gzip.compress(whole) + b"more")
+    with pytest.raises(InputError, match="not spz"):
+        read_columns(path)

@@ -148,9 +148,39 @@ def test_sequence(some, Gaussians, tmp_path: Path) -> None:
     assert [len(x) for x in read_gaussian_sequence(folder)] == list(range(1, 13))
     with pytest.raises(OutputError, match="overwrite"):
         write_gaussian_sequence([some], folder)
+
+    def broken():
+        yield some
+        raise KeyError("the third is missing")
+
+    with pytest.raises(KeyError):  # the whole old sequence is still there
+        write_gaussian_sequence(broken(), folder, overwrite=True)
+    assert [len(x) for x in read_gaussian_sequence(folder)] == list(range(1, 13))
+    assert len(list(folder.iterdir())) == 12
+    backwards = (x for x in list(read_gaussian_sequence(folder))[::-1])
+    assert write_gaussian_sequence(backwards, folder, overwrite=True) == 12
+    assert [len(x) for x in read_gaussian_sequence(folder)] == list(range(12, 0, -1))
     assert write_gaussian_sequence([some, some[:5]], folder, overwrite=True) == 2
+    assert len(list(folder.iterdir())) == 2
     assert [len(x) for x in read_gaussian_sequence(folder)] == [30, 5]
     (folder / "frame_00000.ply").rename(folder / "take2_10.ply")  # by number, not by name
     assert [len(x) for x in read_gaussian_sequence(folder)] == [5, 30]
     with pytest.raises(InputError, match="has no files"):
         read_gaussian_sequence(tmp_path)
+
+
+def test_public_names_without_importing_torch() -> None:
+    script = (
+        "import sys, steadyview.scene\n"
+        "assert 'torch' not in sys.modules\n"
+        "from steadyview.scene import *\n"
+        "from steadyview.scene import Gaussians, fit_gaussians, view_gaussians\n"
+        "assert Gaussians is steadyview.Gaussians\n"
+        "assert fit_gaussians is steadyview.fit_gaussians\n"
+        "assert {'read_gaussian_sequence', 'fitting'} <= set(dir(steadyview.scene))\n"
+        "try:\n    steadyview.scene.gone\n"
+        "except AttributeError as error:\n    print(error)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "'gone'" in run.stdout

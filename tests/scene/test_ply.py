@@ -91,6 +91,15 @@ def test_every_truncation_is_noticed(tmp_path: Path, text: bool) -> None:
             "end_header\n",
             "truncated",
         ),
+        (f"ply\nformat ascii 1.0\nelement v {10**20}\nend_header\n", "no properties"),
+        (
+            f"ply\nformat binary_big_endian 1.0\nelement v {10**20}\nend_header\n",
+            "no properties",
+        ),
+        (
+            f"ply\nformat ascii 1.0\nelement v {10**20}\nproperty int x\nend_header\n1\n",
+            "truncated",
+        ),
         ("ply\n" + "comment\n" * 20_000, "does not end"),
         ("ply\ncomment " + "x" * 10_000, "does not end"),
     ],

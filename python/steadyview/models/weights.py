@@ -6,8 +6,8 @@ Nothing is downloaded, and no pickled code is run: state dicts are read with `we
 from __future__ import annotations
 
 import json
+import math
 import os
-import pickle
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -78,7 +78,7 @@ def load_script(file: str | os.PathLike[str], device: torch.device) -> Any:
             # torch calls TorchScript old; these networks are published in nothing else.
             warnings.simplefilter("ignore", DeprecationWarning)
             return torch.jit.load(str(path), map_location=device).eval()
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # a damaged archive raises anything
         raise InputError(f"{path}: TorchScript that cannot be loaded: {_first(error)}") from error
 
 
@@ -114,16 +114,23 @@ def _some_names(state: Mapping[str, torch.Tensor]) -> str:
 
 def _existing(file: str | os.PathLike[str]) -> Path:
     path = Path(file)
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise InputError(f"weights: {path} cannot be read ({error.strerror})") from error
+    if not there:
         raise InputError(f"weights: no such file: {path}")
     return path
 
 
 def _is_script(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
+    try:
+        if not zipfile.is_zipfile(path):
+            return False
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name for name in archive.namelist())
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: is a damaged zip archive: {_first(error)}") from error
 
 
 def _tensors(path: Path, wanted: Callable[[str], bool]) -> State:
@@ -134,7 +141,7 @@ def _tensors(path: Path, wanted: Callable[[str], bool]) -> State:
     else:
         try:
             holder = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        except Exception as error:  # a damaged pickle raises anything
             raise InputError(f"{path}: is no state dict of PyTorch: {_first(error)}") from error
     if isinstance(holder, Mapping):
         for key in ("state_dict", "model"):  # training checkpoints hold it under such a name
@@ -152,20 +159,48 @@ def _read_safetensors(path: Path, wanted: Callable[[str], bool]) -> State:
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            if length > path.stat().st_size:
+            room = path.stat().st_size - 8 - length
+            if room < 0:
                 raise ValueError("its header is longer than the file")
             header = json.loads(file.read(length))
+            if not isinstance(header, dict):
+                raise ValueError("its header is no object")
+            header.pop("__metadata__", None)
+            _check_places(header, room)
             for name, entry in header.items():
-                if name == "__metadata__" or not wanted(name):
-                    continue
-                first, last = entry["data_offsets"]
-                file.seek(8 + length + first)
-                data = bytearray(file.read(last - first))
-                flat = torch.frombuffer(data, dtype=_SAFETENSORS[entry["dtype"]])
-                state[name] = flat.reshape(entry["shape"])
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+                if wanted(name):
+                    first, last = entry["data_offsets"]
+                    file.seek(8 + length + first)
+                    state[name] = _tensor(name, entry, file.read(last - first))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path}: is no safetensors file: {_first(error)}") from error
     return state
+
+
+def _check_places(header: dict[str, Any], room: int) -> None:
+    """Each tensor has bytes of its own within the file."""
+    places = []
+    for name, entry in header.items():
+        first, last = entry["data_offsets"]
+        if type(first) is not int or type(last) is not int or not 0 <= first <= last <= room:
+            raise ValueError(f"{name!r} lies at {first} to {last} of {room} bytes")
+        places.append((first, last, name))
+    end = 0
+    for first, last, name in sorted(places):
+        if first < end:
+            raise ValueError(f"{name!r} overlaps another tensor")
+        end = last
+
+
+def _tensor(name: str, entry: dict[str, Any], data: bytes) -> torch.Tensor:
+    shape, kind = entry["shape"], _SAFETENSORS[entry["dtype"]]
+    if any(type(size) is not int or size < 0 for size in shape):
+        raise ValueError(f"{name!r} has the shape {shape}")
+    if math.prod(shape) * kind.itemsize != len(data):
+        raise ValueError(f"{name!r} of shape {shape} does not take {len(data)} bytes")
+    if not data:
+        return torch.zeros(shape, dtype=kind)
+    return torch.frombuffer(bytearray(data), dtype=kind).reshape(shape)
 
 
 def _first(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -263,28 +264,35 @@ def write_gaussian_sequence(
         overwrite: replace a sequence that is there, also where it is longer.
 
     Returns:
-        The number of files.
+        The number of files. Until all are written, what was there stays.
 
     Raises:
         OutputError: the folder has a sequence already, or cannot be written.
     """
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
     old = _frames(folder, "frame_*.ply")
     if old and not overwrite:
         raise OutputError(f"{folder}: has a sequence already; overwrite=True replaces it")
-    written = set()
-    for index, gaussians in enumerate(sets):
-        path = folder / f"frame_{index:05d}.ply"
-        gaussians.write(path, overwrite=True)
-        written.add(path)
-    for path in old:
-        if path not in written:
-            path.unlink()
-    return len(written)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(prefix=".frames_", dir=folder)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made or written ({error.strerror})") from error
+    # All are written before the first takes its place: `sets` may raise, or read the old ones.
+    with temporary as part:
+        names = []
+        for index, gaussians in enumerate(sets):
+            names.append(f"frame_{index:05d}.ply")
+            gaussians.write(Path(part, names[-1]))
+        try:
+            for name in names:
+                os.replace(Path(part, name), folder / name)
+            for path in old:
+                if path.name not in names:
+                    path.unlink()
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
+    return len(names)
 
 
 def read_gaussian_sequence(folder: str | os.PathLike) -> Iterator[Gaussians]:

@@ -92,7 +92,11 @@ def _read(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
         if element.has_lists:
             break
         kind = np.dtype([(name, order + code) for name, code in element.fields])
+        if element.count and not element.fields:
+            raise _Broken(f"its element {element.name!r} has rows, but no properties")
         if order == "=":
+            if element.count > size:  # a row takes at least a byte
+                raise _Broken(f"truncated: {element.count} rows of {element.name!r} are announced")
             found[element.name] = _text_rows(file, element, kind)
             continue
         wanted, left = element.count * kind.itemsize, size - file.tell()

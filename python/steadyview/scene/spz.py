@@ -1,6 +1,7 @@
 """Niantic's .spz: columns of bytes behind a header of 16 bytes, all compressed with gzip."""
 
 import gzip
+import io
 import math
 import struct
 import zlib
@@ -14,6 +15,7 @@ __all__ = ["decode", "encode"]
 HEADER = struct.Struct("<4sIIBBBB")
 MAGIC = b"NGSP"
 MOST_GAUSSIANS = 1 << 28  # a header that says more is broken
+MOST_DEFLATED = 1032  # bytes that deflate can make of one
 COLOR_SCALE = 0.15  # of the harmonics of degree 0: wider than what can be seen
 AXES = np.array([1, -1, -1], np.float32)  # from x right, y down, z forward to spz's y up, z back
 
@@ -27,28 +29,27 @@ def decode(data: bytes) -> Columns:
     Source: github.com/nianticlabs/spz, versions 2 and 3.
     """
     try:
-        data = gzip.decompress(data)
+        with gzip.open(io.BytesIO(data)) as file:
+            version, count, degree, fraction = _header(file.read(HEADER.size))
+            rest = (degree + 1) ** 2 - 1
+            widths = (9, 1, 3, 3, 4 if version == 3 else 3, 3 * rest)
+            wanted = count * sum(widths)
+            if wanted > MOST_DEFLATED * len(data):
+                raise ValueError(
+                    f"{count} Gaussians take {wanted} bytes, more than can be there: truncated, or"
+                    " damaged"
+                )
+            body = file.read(wanted + 1)  # no more: a few bytes may unpack to more than there is
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"not spz, or truncated ({error})") from error
-    if len(data) < HEADER.size or data[:4] != MAGIC:
-        raise ValueError("not spz: its header is missing")
-    _, version, count, degree, fraction, flags, _ = HEADER.unpack_from(data)
-    if version not in (2, 3):
-        raise ValueError(f"is spz of version {version}; versions 2 and 3 can be read")
-    if degree > 4 or fraction > 23 or count > MOST_GAUSSIANS:
-        raise ValueError("has a header that makes no sense")
-    if flags & 2:
-        raise ValueError("has spz extensions, which cannot be read")
-    rest = (degree + 1) ** 2 - 1
-    widths = (9, 1, 3, 3, 4 if version == 3 else 3, 3 * rest)
-    if len(data) != HEADER.size + count * sum(widths):
+    if len(body) != wanted:
+        there = "more" if len(body) > wanted else len(body)
         raise ValueError(
-            f"{count} Gaussians take {count * sum(widths)} bytes, {len(data) - HEADER.size} are"
-            " there: truncated, or damaged"
+            f"{count} Gaussians take {wanted} bytes, {there} are there: truncated, or damaged"
         )
-    columns, offset = [], HEADER.size
+    columns, offset = [], 0
     for width in widths:
-        part = np.frombuffer(data, np.uint8, count * width, offset)
+        part = np.frombuffer(body, np.uint8, count * width, offset)
         columns.append(part.reshape(count, width))
         offset += count * width
     positions, alphas, colors, scales, rotations, harmonics = columns
@@ -70,6 +71,20 @@ def decode(data: bytes) -> Columns:
         coefficients,
     )
     return Columns(*(np.ascontiguousarray(values, np.float32) for values in result))
+
+
+def _header(data: bytes) -> tuple[int, int, int, int]:
+    """Version, number of Gaussians, degree of the harmonics, bits of the positions' fractions."""
+    if len(data) < HEADER.size or data[:4] != MAGIC:
+        raise ValueError("not spz: its header is missing")
+    _, version, count, degree, fraction, flags, _ = HEADER.unpack(data)
+    if version not in (2, 3):
+        raise ValueError(f"is spz of version {version}; versions 2 and 3 can be read")
+    if degree > 4 or fraction > 23 or count > MOST_GAUSSIANS:
+        raise ValueError("has a header that makes no sense")
+    if flags & 2:
+        raise ValueError("has spz extensions, which cannot be read")
+    return version, count, degree, fraction
 
 
 def encode(columns: Columns) -> bytes:
