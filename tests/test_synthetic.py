@@ -1,5 +1,6 @@
 """The truth that is written is the truth of what is rendered."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from steadyview.errors import InputError, OptionError
-from steadyview.synthetic import SCENES, Layer, Scene, make_clip, truth_of
+from steadyview.errors import InputError, OptionError, OutputError
+from steadyview.synthetic import SCENES, Layer, Scene, _Stage, make_clip, truth_of
 from steadyview.video.reader import open_video
 
 SIZE = (160, 96)
@@ -162,3 +163,34 @@ def test_leaves_of_a_few_pixels(tmp_path: Path) -> None:
     truth = truth_of(make_clip(scene, tmp_path, size=(28, 16), seconds=0.1))
     assert truth["depth"].shape == (3, 16, 28)
     assert np.isfinite(truth["depth"]).all()
+
+
+def test_truth_is_there_only_when_all_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clip that is made again and fails halfway is not taken for a whole one."""
+    make_clip("crowd", tmp_path, size=SIZE, seconds=0.1)
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["shaky.mkv", "steady.mkv", "truth.npz"]
+    render, left = _Stage._picture, [3 + 2]
+
+    def breaks(*given: object) -> np.ndarray:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+        return render(*given)
+
+    monkeypatch.setattr(_Stage, "_picture", breaks)
+    with pytest.raises(OutputError, match=r"cannot be written .*No space left"):
+        make_clip("crowd", tmp_path, size=SIZE, seconds=0.1)
+    assert not [f.name for f in tmp_path.iterdir() if "truth" in f.name]
+    with pytest.raises(OutputError, match="cannot be written"):
+        make_clip("crowd", tmp_path / "shaky.mkv" / "below", size=SIZE, seconds=0.1)
+
+
+def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
+    peaks = []
+    for frames in (4, 64):
+        tracemalloc.start()
+        make_clip("still_hand", tmp_path, size=SIZE, seconds=frames / 30)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    frame = SIZE[0] * SIZE[1] * 4  # depth as it is rendered
+    assert peaks[1] - peaks[0] < 10 * frame

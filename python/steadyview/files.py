@@ -3,13 +3,13 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .errors import OutputError
 
-__all__ = ["atomic_bytes", "atomic_text"]
+__all__ = ["atomic_bytes", "atomic_file", "atomic_text"]
 
 
 def atomic_text(path: str | os.PathLike, text: str) -> None:
@@ -31,13 +31,27 @@ def atomic_bytes(path: str | os.PathLike, parts: Iterable[Any]) -> None:
     Raises:
         OutputError: it cannot be written; nothing is left behind.
     """
+    with atomic_file(path) as file:
+        for part in parts:
+            file.write(part)
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A file to write to, which gets its name when the `with` block is left without an error.
+
+    Raises:
+        OutputError: it cannot be written, or an OSError came from the block; nothing is left
+            behind.
+    """
     target = Path(path)
     temporary = target.with_name(f".{target.name[:60]}.{secrets.token_hex(4)}.part")
     try:
         with temporary.open("wb") as file:
-            for part in parts:
-                file.write(part)
+            yield file
         os.replace(temporary, target)
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
     finally:

@@ -7,16 +7,20 @@ mask and homography is written beside them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
 
-from .errors import OptionError
+from .errors import OptionError, OutputError
+from .files import atomic_file
+from .synthetic_scenes import SCENES, Layer, Scene
 from .textures import holes, picture_of, texture_of
 from .video.info import Frame, VideoInfo, pixel_format
 from .video.writer import VideoWriter
@@ -26,116 +30,8 @@ __all__ = ["SCENES", "Layer", "Scene", "SyntheticClip", "make_clip", "truth_of"]
 #: Grey of whatever no layer covers; the farthest layer is larger than any view.
 _SKY = 128.0
 
-
-@dataclass(frozen=True)
-class Layer:
-    """A textured plane that faces the first camera.
-
-    Attributes:
-        depth: distance along the first camera's axis, in scene units.
-        centre: where the layer's middle is, in parts of the view's half width at its depth.
-        size: its width and height in the same unit; None: larger than any view.
-        velocity: parts of the view's half width a second; not zero makes it a moving object.
-        contrast: of its texture, 1 is usual.
-        picture: an image file to show instead of a made-up texture.
-        slope: scene units of depth that a unit to the right, and one down, adds.
-        cutout: holes with soft edges, as between leaves, show what is behind.
-    """
-
-    depth: float
-    centre: tuple[float, float] = (0.0, 0.0)
-    size: tuple[float, float] | None = None
-    velocity: tuple[float, float] = (0.0, 0.0)
-    contrast: float = 1.0
-    picture: str | Path | None = None
-    slope: tuple[float, float] = (0.0, 0.0)
-    cutout: bool = False
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What is filmed, and how.
-
-    Attributes:
-        name: of the scene.
-        layers: farthest first.
-        travel: the steady camera's way over the clip, in scene units (x right, y down, z ahead).
-        turn: the steady camera's pan, tilt and roll over the clip, in degrees.
-        shake: standard deviation of the shake's pan, tilt and roll in degrees, and of its shift in
-            thousandths of a scene unit.
-        band: frequencies of the shake in Hz; a walker's steps are added at 1.9 Hz.
-        rolling_shutter: part of a frame's time that the read-out takes.
-        blur: part of a frame's time that the shutter is open.
-        noise: standard deviation of the sensor's noise, of 255.
-        brightness: factor on the picture.
-        frame_rate: frames a second.
-        seed: of the random numbers.
-    """
-
-    name: str
-    layers: tuple[Layer, ...] = (Layer(10.0),)
-    travel: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    shake: tuple[float, float, float, float] = (0.35, 0.35, 0.25, 0.0)
-    band: tuple[float, float] = (1.5, 8.0)
-    rolling_shutter: float = 0.0
-    blur: float = 0.0
-    noise: float = 0.0
-    brightness: float = 1.0
-    frame_rate: int = 30
-    seed: int = 0
-
-
-_ROOM = (
-    Layer(12.0),
-    Layer(6.0, (-0.9, 0.5), (0.7, 1.2)),
-    Layer(3.5, (1.0, 0.7), (0.8, 1.0)),
-)
-_WALKERS = (
-    Layer(10.0),
-    Layer(5.0, (-1.1, 0.3), (0.35, 1.0), (0.45, 0.0)),
-    Layer(4.0, (1.2, 0.35), (0.4, 1.1), (-0.5, 0.0)),
-)
-#: A backdrop, ground that comes nearer, a wall to the right, and leaves one behind another.
-_GARDEN = (
-    Layer(16.0),
-    Layer(16.8, (0.0, 0.118), (2.2, 0.107), slope=(0.0, -8.0)),
-    Layer(11.0, (0.55, -0.1), (0.7, 0.6), slope=(-1.2, 0.0)),
-    Layer(9.0, (-0.6, -0.15), (1.1, 0.9), cutout=True),
-    Layer(6.0, (0.5, 0.25), (0.9, 0.6), cutout=True),
-    Layer(4.0, (-1.0, 0.35), (0.9, 0.8), cutout=True),
-    Layer(3.0, (1.0, -0.4), (0.8, 0.6), cutout=True),
-)
-#: A frame of examples/handheld.mp4 (GoPro, Inc., Apache-2.0 or MIT: examples/README.md).
-_PHOTOGRAPH = (
-    Layer(10.0, size=(2.7, 2.7 * 9 / 16), picture=Path(__file__).with_name("photograph.jpg")),
-)
-_TWIST = (0.35, 0.35, 1.2, 0.0)
-
-#: Fifteen named scenes: every kind of trouble alone, and all of it together.
-SCENES: dict[str, Scene] = {
-    scene.name: scene
-    for scene in (
-        Scene("still_hand", seed=1),
-        Scene("pan", turn=(12.0, 0.0, 0.0), seed=2),
-        Scene("quick_rotation", turn=(35.0, 4.0, 0.0), shake=_TWIST, seed=3),
-        Scene("walk", travel=(0.3, 0.0, 1.5), shake=(0.5, 0.6, 0.4, 12.0), seed=4),
-        Scene("parallax", _ROOM, travel=(0.8, 0.0, 0.6), shake=(0.4, 0.4, 0.3, 15.0), seed=5),
-        Scene("zoom", travel=(0.0, 0.0, 3.0), seed=6),
-        Scene("crowd", _WALKERS, turn=(5.0, 0.0, 0.0), seed=7),
-        Scene("running", travel=(0.0, 0.0, 1.5), shake=(1.0, 1.3, 0.8, 25.0), seed=8),
-        Scene("rolling_shutter", rolling_shutter=0.8, shake=(0.5, 0.5, 0.5, 0.0), seed=9),
-        Scene("motion_blur", blur=0.6, shake=(0.7, 0.7, 0.4, 0.0), seed=10),
-        Scene("night", noise=9.0, brightness=0.35, seed=11),
-        Scene("photograph", _PHOTOGRAPH, shake=(0.5, 0.5, 0.4, 0.0), seed=14),
-        Scene("garden", _GARDEN, travel=(0.7, 0.0, 0.9), shake=(0.4, 0.4, 0.3, 15.0), seed=15),
-        Scene("bare_walls", (Layer(10.0, contrast=0.12),), seed=12),
-        Scene(
-            "everything", (*_ROOM, _WALKERS[1]), (0.5, 0.0, 0.8), (8.0, 0.0, 0.0),
-            (0.6, 0.7, 0.5, 12.0), rolling_shutter=0.5, blur=0.3, noise=3.0, seed=13,
-        ),
-    )
-}  # fmt: skip
+#: Takes the depth `(H, W)` float32 of one frame, and what moves in it, `(H, W)` bool.
+_Keep = Callable[[np.ndarray, np.ndarray], None]
 
 
 @dataclass(frozen=True)
@@ -188,32 +84,62 @@ def make_clip(
     if count < 1:
         raise OptionError(f"seconds must be at least one frame, got {seconds}")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     clip = SyntheticClip(folder / "shaky.mkv", folder / "steady.mkv", folder / "truth.npz")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        clip.truth.unlink(missing_ok=True)  # written last: where it is, all of the clip is
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
     stage = _Stage(scene, size)
     steady_scene = replace(scene, rolling_shutter=0.0, blur=0.0)
     times = np.arange(count) / scene.frame_rate
-    smooth, shaky = stage.poses(times, shaken=False), stage.poses(times, shaken=True)
     _write(clip.steady, _Stage(steady_scene, size).frames(times, shaken=False), scene, size)
-    depths: list[np.ndarray] = []
-    moving: list[np.ndarray] = []
-    _write(clip.shaky, stage.frames(times, shaken=True, depths=depths, moving=moving), scene, size)
+    with atomic_file(clip.truth) as file:
+        _write_shaky(clip.shaky, file, stage, times)
+    return clip
+
+
+def _write_shaky(path: Path, truth: IO[bytes], stage: _Stage, times: np.ndarray) -> None:
+    """The shaky video and all of the truth; depth goes to the disk frame by frame."""
+    shape = (len(times), *stage.size[::-1])
+    smooth, shaky = stage.poses(times, shaken=False), stage.poses(times, shaken=True)
     far = stage.layers[0]
     relation = [
         far.pixels_from_plane(stage.K, b, t) @ np.linalg.inv(far.pixels_from_plane(stage.K, a, t))
         for a, b, t in zip(shaky, smooth, times, strict=True)
     ]
-    np.savez_compressed(
-        clip.truth,
-        K=stage.K,
-        shaky_viewmats=shaky,
-        steady_viewmats=smooth,
-        steady_from_shaky=np.array([h / h[2, 2] for h in relation]),
-        depth=np.array(depths, np.float16),
-        moving=np.array(moving),
-        times=times,
-    )
-    return clip
+    arrays = {
+        "K": stage.K,
+        "shaky_viewmats": shaky,
+        "steady_viewmats": smooth,
+        "steady_from_shaky": np.array([h / h[2, 2] for h in relation]),
+        "times": times,
+    }
+    masks: list[bytes] = []  # the archive takes one array at a time; packed they are small
+    with zipfile.ZipFile(truth, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with _member(archive, name, array.shape, array.dtype) as member:
+                member.write(array.tobytes())
+        with _member(archive, "depth", shape, np.dtype(np.float16)) as member:
+
+            def keep(depth: np.ndarray, moving: np.ndarray) -> None:
+                member.write(depth.astype(np.float16).tobytes())
+                masks.append(zlib.compress(moving.tobytes(), 1))
+
+            _write(path, stage.frames(times, shaken=True, keep=keep), stage.scene, stage.size)
+        with _member(archive, "moving", shape, np.dtype(bool)) as member:
+            for mask in masks:
+                member.write(zlib.decompress(mask))
+
+
+def _member(
+    archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: np.dtype
+) -> IO[bytes]:
+    """An array of an .npz file, to which its bytes are still to be written, in C order."""
+    member = archive.open(f"{name}.npy", "w", force_zip64=True)
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(member, header)
+    return member
 
 
 class _Plane:
@@ -314,8 +240,7 @@ class _Stage:
         times: np.ndarray,
         *,
         shaken: bool,
-        depths: list[np.ndarray] | None = None,
-        moving: list[np.ndarray] | None = None,
+        keep: _Keep | None = None,
     ) -> Iterator[np.ndarray]:
         """Frames `(H, W, 3)` float32, Y, Cb and Cr, exposed around these times.
 
@@ -329,22 +254,14 @@ class _Stage:
             for k in range(exposures):
                 offset = ((k + 0.5) / exposures - 0.5) * self.scene.blur * step
                 middle = k == exposures // 2
-                total += self._picture(
-                    time + offset, shaken, depths if middle else None, moving if middle else None
-                )
+                total += self._picture(time + offset, shaken, keep if middle else None)
             picture = total / exposures * self.scene.brightness
             if self.scene.noise:
                 noise = random.normal(0, self.scene.noise, picture.shape[:2])
                 picture[..., 0] += noise.astype(np.float32)
             yield picture
 
-    def _picture(
-        self,
-        time: float,
-        shaken: bool,
-        depths: list[np.ndarray] | None,
-        moving: list[np.ndarray] | None,
-    ) -> np.ndarray:
+    def _picture(self, time: float, shaken: bool, keep: _Keep | None) -> np.ndarray:
         width, height = self.size
         rows = (np.arange(height) + 0.5) / height - 0.5  # of the read-out's time
         row_times = time + rows * self.scene.rolling_shutter / self.scene.frame_rate
@@ -385,13 +302,11 @@ class _Stage:
                 inside = cover > 0.5
             else:
                 np.copyto(picture[part], seen, where=inside[..., None])
-            if depths is not None:
+            if keep is not None:
                 depth[part][inside] = 1 / closeness[inside]
                 hidden[part][inside] = plane.layer.velocity != (0.0, 0.0)
-        if depths is not None:
-            depths.append(depth)
-        if moving is not None:
-            moving.append(hidden)
+        if keep is not None:
+            keep(depth, hidden)
         return picture
 
 
