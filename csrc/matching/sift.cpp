@@ -231,6 +231,7 @@ Plane SiftWorkspace::plane(size_t slot, int width, int height) {
   if (slots_.size() <= slot) slots_.resize(slot + 1);
   Memory& memory = slots_[slot];
   if (memory.count < count) {
+    memory.count = 0;  // what stands should there be no memory
     memory.data.reset();
     memory.data.reset(new (std::align_val_t{kAlign}) float[count]());
     memory.count = count;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <new>
 #include <random>
 #include <vector>
 
@@ -87,9 +88,29 @@ void check_sift() {
   }
 }
 
+// A slot that could not be given its memory is given it anew.
+void check_workspace() {
+  SiftWorkspace workspace;
+  workspace.plane(0, 16, 16);
+  bool thrown = false;
+  try {
+    workspace.plane(0, 3 << 29, INT32_MAX);  // beyond what can be addressed
+  } catch (const std::bad_alloc&) {
+    thrown = true;
+  }
+  EXPECT(thrown);
+  const Plane plane = workspace.plane(0, 16, 16);
+  float sum = 0;
+  for (int64_t y = 0; y < 16; ++y) {
+    for (int64_t x = 0; x < 16; ++x) sum += plane.row(y)[x];
+  }
+  EXPECT(sum == 0);
+}
+
 }  // namespace
 
 int main() {
+  check_workspace();
   check_sift();
   for (int64_t queries : {0, 1, 4, 5, 67}) {
     for (int64_t trains : {0, 1, 2, 15, 16, 17, 100}) {
