@@ -9,8 +9,9 @@
 namespace steadyview::gaussians {
 namespace {
 
-constexpr int kBatch = 256;   // splats in shared memory
-constexpr int kChannels = 4;  // drawn at a time
+constexpr int kBatch = 256;         // splats in shared memory
+constexpr int kChannels = 4;        // drawn at a time
+constexpr int kMostThreads = 1024;  // of a tile of 32 x 32, the largest of a caller's
 constexpr float kLn2 = 0.693147181f;
 
 // A block's tile and the thread's pixel in it.
@@ -72,7 +73,8 @@ __device__ float alpha_of(const DeviceSplat& s, float px, float py, float& dx, f
 }
 
 template <int channels>
-__global__ void draw(Raster<float> r, Tiles t, const DeviceSplat* splats, int64_t group) {
+__device__ __forceinline__ void draw_pixel(const Raster<float>& r, const Tiles& t,
+                                           const DeviceSplat* splats, int64_t group) {
   __shared__ Batch<channels> batch;
   const Place place(r, t);
   const float px = static_cast<float>(place.x) + 0.5f, py = static_cast<float>(place.y) + 0.5f;
@@ -106,8 +108,9 @@ __global__ void draw(Raster<float> r, Tiles t, const DeviceSplat* splats, int64_
 
 // Adds each splat's sums over the tile's pixels to its record.
 template <int channels, bool with_abs>
-__global__ void draw_gradient(RasterGradient<float> g, Tiles t, const DeviceSplat* splats,
-                              int64_t group, float* records) {
+__device__ __forceinline__ void pixel_gradient(const RasterGradient<float>& g, const Tiles& t,
+                                               const DeviceSplat* splats, int64_t group,
+                                               float* records) {
   constexpr int size = record_size(channels, with_abs);
   __shared__ Batch<channels> batch;
   const Raster<float>& r = g.forward;
@@ -173,6 +176,32 @@ __global__ void draw_gradient(RasterGradient<float> g, Tiles t, const DeviceSpla
   }
 }
 
+template <int channels>
+__global__ void draw(Raster<float> r, Tiles t, const DeviceSplat* splats, int64_t group) {
+  draw_pixel<channels>(r, t, splats, group);
+}
+
+template <int channels, bool with_abs>
+__global__ void draw_gradient(RasterGradient<float> g, Tiles t, const DeviceSplat* splats,
+                              int64_t group, float* records) {
+  pixel_gradient<channels, with_abs>(g, t, splats, group, records);
+}
+
+// The same for tiles with more pixels than those of kSide: the bound holds the registers down, and
+// costs speed.
+template <int channels>
+__global__ void __launch_bounds__(kMostThreads)
+    draw_large(Raster<float> r, Tiles t, const DeviceSplat* splats, int64_t group) {
+  draw_pixel<channels>(r, t, splats, group);
+}
+
+template <int channels, bool with_abs>
+__global__ void __launch_bounds__(kMostThreads)
+    draw_gradient_large(RasterGradient<float> g, Tiles t, const DeviceSplat* splats, int64_t group,
+                        float* records) {
+  pixel_gradient<channels, with_abs>(g, t, splats, group, records);
+}
+
 // A splat's record to gradients; later groups of channels are added.
 __global__ void collect(RasterGradient<float> g, int64_t group, int channels,
                         const float* records) {
@@ -207,27 +236,33 @@ int threads_of(const Tiles& tiles) { return (tiles.side * tiles.side + 31) / 32 
 }  // namespace
 
 const char* rasterize_cuda(const Raster<float>& r, void* stream) {
-  void (*all[])(Raster<float>, Tiles, const DeviceSplat*, int64_t) = {draw<1>, draw<2>, draw<3>,
-                                                                      draw<4>};
+  void (*all[])(Raster<float>, Tiles, const DeviceSplat*, int64_t) = {
+      draw<1>,       draw<2>,       draw<3>,       draw<4>,
+      draw_large<1>, draw_large<2>, draw_large<3>, draw_large<4>};
   Queue queue(stream);
   const Scene scene(queue, r);
+  const bool large = scene.tiles().side > kSide;
   for (int64_t group = 0; group < r.channels; group += kChannels) {
     const int64_t channels = r.channels - group < kChannels ? r.channels - group : kChannels;
-    queue.blocks(scene.tiles().count, threads_of(scene.tiles()), all[channels - 1], r,
-                 scene.tiles(), scene.splats(), group);
+    queue.blocks(scene.tiles().count, threads_of(scene.tiles()),
+                 all[channels - 1 + (large ? 4 : 0)], r, scene.tiles(), scene.splats(), group);
   }
   return queue.message();
 }
 
 const char* rasterize_gradient_cuda(const RasterGradient<float>& g, void* stream) {
   void (*all[])(RasterGradient<float>, Tiles, const DeviceSplat*, int64_t, float*) = {
-      draw_gradient<1, false>, draw_gradient<2, false>, draw_gradient<3, false>,
-      draw_gradient<4, false>, draw_gradient<1, true>,  draw_gradient<2, true>,
-      draw_gradient<3, true>,  draw_gradient<4, true>};
+      draw_gradient<1, false>,       draw_gradient<2, false>,       draw_gradient<3, false>,
+      draw_gradient<4, false>,       draw_gradient<1, true>,        draw_gradient<2, true>,
+      draw_gradient<3, true>,        draw_gradient<4, true>,        draw_gradient_large<1, false>,
+      draw_gradient_large<2, false>, draw_gradient_large<3, false>, draw_gradient_large<4, false>,
+      draw_gradient_large<1, true>,  draw_gradient_large<2, true>,  draw_gradient_large<3, true>,
+      draw_gradient_large<4, true>};
   const Raster<float>& r = g.forward;
   const bool with_abs = g.abs_means2d != nullptr;
   Queue queue(stream);
   const Scene scene(queue, r);
+  const bool large = scene.tiles().side > kSide;
   const Scratch<float> records(queue, r.count * record_size(kChannels, with_abs));
   for (int64_t group = 0; group < r.channels; group += kChannels) {
     const int channels =
@@ -235,8 +270,8 @@ const char* rasterize_gradient_cuda(const RasterGradient<float>& g, void* stream
     queue.zero(records.get(),
                static_cast<size_t>(r.count * record_size(channels, with_abs)) * sizeof(float));
     queue.blocks(scene.tiles().count, threads_of(scene.tiles()),
-                 all[channels - 1 + (with_abs ? 4 : 0)], g, scene.tiles(), scene.splats(), group,
-                 records.get());
+                 all[channels - 1 + (with_abs ? 4 : 0) + (large ? 8 : 0)], g, scene.tiles(),
+                 scene.splats(), group, records.get());
     queue.each(r.count, collect, g, group, channels, records.get());
   }
   return queue.message();

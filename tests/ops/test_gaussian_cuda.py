@@ -59,21 +59,27 @@ def test_given_lists_and_contributors(torch, ops, tile_size):
         _, _, meta = ops.rasterization(
             **values, width=WIDTH, height=HEIGHT, packed=False, tile_size=tile_size
         )
+        leaves = [meta[k].detach().requires_grad_() for k in ("means2d", "conics", "opacities")]
+        colors = values["colors"][None].requires_grad_()
         lists = (tile_size, meta["isect_offsets"], meta["flatten_ids"])
         splats = (meta["means2d"], meta["conics"])
         masks = torch.arange(meta["isect_offsets"].numel(), device=device) % 3 > 0
         image, alphas = ops.rasterize_to_pixels(
-            *splats, values["colors"][None], meta["opacities"], WIDTH, HEIGHT, *lists,
-            masks=masks.reshape(meta["isect_offsets"].shape),
+            *leaves[:2], colors, leaves[2], WIDTH, HEIGHT, *lists,
+            masks=masks.reshape(meta["isect_offsets"].shape), absgrad=True,
         )  # fmt: skip
+        (image.square().sum() + alphas.sum()).backward()
+        grads = [*(x.grad for x in (*leaves, colors)), leaves[0].absgrad]
         ones = torch.ones((1, HEIGHT, WIDTH), device=device)
         found = ops.rasterize_to_indices_in_range(
             0, 10**9, ones, *splats, meta["opacities"], WIDTH, HEIGHT, *lists
         )
-        results.append([x.cpu() for x in (image, alphas, *found)])
+        results.append([x.detach().cpu() for x in (image, alphas, found[0], *grads)])
     assert_images_close(results[1][0], results[0][0].double(), 2e-5)
     assert_images_close(results[1][1], results[0][1].double(), 2e-5)
     assert abs(len(results[1][2]) - len(results[0][2])) <= 5  # at borders
+    for one, other in zip(results[1][3:], results[0][3:], strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=2e-3 * other.abs().max().item())
 
 
 def test_nothing_to_draw_and_bad_types(torch, ops):
