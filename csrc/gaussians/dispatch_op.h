@@ -5,10 +5,36 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <initializer_list>
+#include <optional>
+
 #include "common/check.h"
 #include "common/parallel.h"
 
 namespace steadyview::gaussians {
+
+inline void check_size(const char* op, int64_t width, int64_t height) {
+  constexpr int64_t most = 1 << 20;
+  if (width < 1 || height < 1 || width > most || height > most) {
+    check::fail(op, "width and height must be in [1, ", most, "], got ", width, " and ", height);
+  }
+}
+
+// Of like's dtype and device.
+inline void check_argument(const char* op, const char* name, const at::Tensor& tensor,
+                           const at::Tensor& like, std::initializer_list<int64_t> sizes) {
+  check::like(op, name, tensor, like.scalar_type(), like.device());
+  check::shape(op, name, tensor, sizes);
+}
+
+inline at::Tensor contiguous(const std::optional<at::Tensor>& tensor) {
+  return tensor ? tensor->contiguous() : at::Tensor();
+}
+
+template <typename T>
+const T* data(const at::Tensor& tensor) {
+  return tensor.defined() ? tensor.const_data_ptr<T>() : nullptr;
+}
 
 #ifdef STEADYVIEW_HAS_CUDA
 #define STEADYVIEW_GAUSSIANS_CUDA(function) \

@@ -1,6 +1,8 @@
 #include "gaussians/gaussians_op.h"
 
+#include <ATen/ops/all.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/isfinite.h>
 
 #include "common/check.h"
 #include "gaussians/dispatch_op.h"
@@ -10,14 +12,11 @@ namespace steadyview {
 namespace {
 
 using gaussians::CameraModel;
+using gaussians::check_argument;
+using gaussians::check_size;
+using gaussians::contiguous;
+using gaussians::data;
 using gaussians::dispatch;
-
-void check_size(const char* op, int64_t width, int64_t height) {
-  constexpr int64_t most = 1 << 20;
-  if (width < 1 || height < 1 || width > most || height > most) {
-    check::fail(op, "width and height must be in [1, ", most, "], got ", width, " and ", height);
-  }
-}
 
 struct Arguments {
   const char* op;
@@ -25,8 +24,7 @@ struct Arguments {
 
   void operator()(const char* name, const at::Tensor& tensor,
                   std::initializer_list<int64_t> sizes) const {
-    check::like(op, name, tensor, like.scalar_type(), like.device());
-    check::shape(op, name, tensor, sizes);
+    check_argument(op, name, tensor, like, sizes);
   }
   void integers(const char* name, const at::Tensor& tensor, at::ScalarType type,
                 std::initializer_list<int64_t> sizes) const {
@@ -35,13 +33,8 @@ struct Arguments {
   }
 };
 
-template <typename T>
-const T* data(const at::Tensor& tensor) {
-  return tensor.defined() ? tensor.const_data_ptr<T>() : nullptr;
-}
-
-at::Tensor contiguous(const std::optional<at::Tensor>& tensor) {
-  return tensor ? tensor->contiguous() : at::Tensor();
+void check_finite(const char* op, const char* name, const at::Tensor& tensor) {
+  if (!at::isfinite(tensor).all().item<bool>()) check::fail(op, name, " must be finite");
 }
 
 // The inputs of the projection, contiguous.
@@ -105,6 +98,8 @@ project_gaussians(const at::Tensor& means, const at::Tensor& quats, const at::Te
                   eps2d,
                   camera_model};
   seen.check(op);
+  check_finite(op, "viewmats", viewmats);
+  check_finite(op, "Ks", Ks);
   if (!(near_plane < far_plane)) {
     check::fail(op, "near_plane must be below far_plane, got ", near_plane, " and ", far_plane);
   }

@@ -7,7 +7,8 @@
 
 namespace steadyview {
 
-// Shapes as in gaussians.h; all tensors of one dtype (float32 or float64), on the CPU.
+// Shapes as in gaussians.h; all tensors of one dtype on one device: float32, or
+// float64 on the CPU. Cameras must be finite.
 // Returns means2d, depths, conics, compensations (empty unless wanted), radii, invalid.
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>
 project_gaussians(const at::Tensor& means, const at::Tensor& quats, const at::Tensor& scales,

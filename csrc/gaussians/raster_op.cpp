@@ -10,22 +10,11 @@
 namespace steadyview {
 namespace {
 
+using gaussians::check_argument;
+using gaussians::check_size;
+using gaussians::contiguous;
+using gaussians::data;
 using gaussians::dispatch;
-
-void check_argument(const char* op, const char* name, const at::Tensor& tensor,
-                    const at::Tensor& like, std::initializer_list<int64_t> sizes) {
-  check::like(op, name, tensor, like.scalar_type(), like.device());
-  check::shape(op, name, tensor, sizes);
-}
-
-at::Tensor contiguous(const std::optional<at::Tensor>& tensor) {
-  return tensor ? tensor->contiguous() : at::Tensor();
-}
-
-template <typename T>
-const T* data(const at::Tensor& tensor) {
-  return tensor.defined() ? tensor.const_data_ptr<T>() : nullptr;
-}
 
 // The tiles' lists that a caller may bring, contiguous.
 struct Lists {
@@ -69,13 +58,6 @@ struct Lists {
     raster.tile_size = tile_size;
   }
 };
-
-void check_size(const char* op, int64_t width, int64_t height) {
-  constexpr int64_t most = 1 << 20;
-  if (width < 1 || height < 1 || width > most || height > most) {
-    check::fail(op, "width and height must be in [1, ", most, "], got ", width, " and ", height);
-  }
-}
 
 // The inputs of the raster, contiguous: with depths, radii and first, or with lists.
 struct Splats {

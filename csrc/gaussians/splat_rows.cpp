@@ -52,6 +52,13 @@ STEADYVIEW_HOST_DEVICE void load_block(const Raster<T>& r, int64_t at, int64_t n
 }
 
 template <typename T>
+STEADYVIEW_HOST_DEVICE bool finite_color(const T* color, int64_t channels) {
+  bool finite = true;
+  for (int64_t c = 0; c < channels; ++c) finite = finite && color[c] - color[c] == 0;
+  return finite;
+}
+
+template <typename T>
 int64_t splats(const Raster<T>& r, int64_t base, int64_t group, int channels, int64_t first,
                int64_t last, Splat<T>* out, Keyed<T>* keyed) {
   Geometry<T> g;
@@ -62,19 +69,15 @@ int64_t splats(const Raster<T>& r, int64_t base, int64_t group, int channels, in
     shape_block(static_cast<T>(r.width), static_cast<T>(r.height), g);
     for (int64_t l = 0; l < n; ++l) {
       Splat<T>& s = out[i + l];
-      const T* color = r.colors + (base + i + l) * r.channels + group;
-      T sum = 0;
-      for (int k = 0; k < kGroup; ++k) {
-        s.color[k] = k < channels ? color[k] : T(0);
-        sum += s.color[k];
-      }
+      const T* color = r.colors + (base + i + l) * r.channels;
+      for (int k = 0; k < kGroup; ++k) s.color[k] = k < channels ? color[group + k] : T(0);
       // Pixel k is inside when its centre is: ceil(x - 1/2) and floor(x - 1/2) of the borders.
       s.left = static_cast<int32_t>(g.left[l]);
       s.right = static_cast<int32_t>(g.right[l]) - 1;
       s.top = static_cast<int32_t>(g.top[l]);
       s.bottom = static_cast<int32_t>(g.bottom[l]) - 1;
       const bool seen = g.radius[0][l] > 0 && g.radius[1][l] > 0 && s.left <= s.right &&
-                        s.top <= s.bottom && sum - sum == 0;
+                        s.top <= s.bottom && finite_color(color, r.channels);
       if (!seen) {
         s.left = s.top = 0;
         s.right = s.bottom = -1;

@@ -24,6 +24,11 @@ BAD = {
     "covars": ({"covars": lambda x: 1}, "covars is not supported"),
     "sparse": ({"sparse_grad": lambda x: True}, "sparse_grad is not supported"),
     "degree": ({"sh_degree": lambda x: 2}, "colors must be"),
+    "no tiles": ({"tile_size": lambda x: 0}, "tile_size must be at least 1"),
+    "negative tiles": ({"tile_size": lambda x: -16}, "tile_size must be at least 1"),
+    "nan viewmats": ({"viewmats": lambda x: x * float("nan")}, "viewmats must be finite"),
+    "inf viewmats": ({"viewmats": lambda x: x + float("inf")}, "viewmats must be finite"),
+    "nan Ks": ({"Ks": lambda x: x * float("nan")}, "Ks must be finite"),
 }
 
 

@@ -177,6 +177,27 @@ def test_tile_masks(torch, ops):
     assert (grad[0, outside] == 0).all()
 
 
+def test_lists_without_image_axes(torch, ops):
+    values = scene(torch)
+    _, _, meta = ops.rasterization(**values, width=WIDTH, height=HEIGHT, packed=False)
+    tensors = (meta["means2d"], meta["conics"], values["colors"][None], meta["opacities"])
+    lists = (meta["isect_offsets"], meta["flatten_ids"])
+    image, alphas = ops.rasterize_to_pixels(
+        *tensors, WIDTH, HEIGHT, 16, *lists, values["backgrounds"]
+    )
+    one, one_alpha = ops.rasterize_to_pixels(
+        *(x[0] for x in tensors), WIDTH, HEIGHT, 16, lists[0][0], lists[1], values["backgrounds"][0]
+    )
+    assert torch.equal(one, image[0])
+    assert torch.equal(one_alpha, alphas[0])
+    many, many_alphas = ops.rasterize_to_pixels(
+        *(x[None] for x in tensors), WIDTH, HEIGHT, 16, lists[0][None], lists[1],
+        values["backgrounds"][None],
+    )  # fmt: skip
+    assert torch.equal(many, image[None])
+    assert torch.equal(many_alphas, alphas[None])
+
+
 def test_contributors(torch, ops):
     values = scene(torch)
     background = values.pop("backgrounds")[0] * 0

@@ -8,18 +8,43 @@ from tests.ops.gaussian_scenes import scene
 pytestmark = pytest.mark.needs_torch
 
 
-def test_threads_do_not_matter(torch, ops):
-    values = {k: v.requires_grad_() for k, v in scene(torch, 5000, dtype=torch.float32).items()}
+@pytest.mark.parametrize("channels", [1, 3])
+def test_threads_do_not_matter(torch, ops, channels):
+    values = scene(torch, 5000, channels=channels, dtype=torch.float32)
+    values = {k: v.requires_grad_() for k, v in values.items()}
     results = []
     threads = torch.get_num_threads()
     for count in (1, 2, 3):
         torch.set_num_threads(count)
         image, alphas, _ = ops.rasterization(**values, width=300, height=200, packed=False)
-        grads = torch.autograd.grad(image.sum() + alphas.sum(), list(values.values()))
-        results.append((image, alphas, *grads[:7]))
+        grads = torch.autograd.grad(image.square().sum() + alphas.sum(), list(values.values()))
+        results.append((image, alphas, *grads))
     torch.set_num_threads(threads)
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_the_default_device_does_not_matter(torch, ops):
+    """Nothing is made on the default device instead of the inputs' one."""
+    values = {k: v.requires_grad_() for k, v in scene(torch, dtype=torch.float32).items()}
+    end = values["viewmats"].detach().clone()
+    end[:, 0, 3] += 0.1
+    shutter = {"rolling_shutter": "ROLLING_TOP_TO_BOTTOM", "viewmats_rs": end}
+
+    def run(packed, **options):
+        image, alphas, meta = ops.rasterization(
+            **values, width=70, height=45, packed=packed, absgrad=True, **options
+        )
+        grads = torch.autograd.grad(image.sum() + alphas.sum(), list(values.values()))
+        return [image, alphas, *grads, meta["isect_ids"], meta["isect_offsets"]]
+
+    for options in ({"packed": True}, {"packed": False}, {"packed": True, **shutter}):
+        expected = run(**options)
+        with torch.device("meta"):
+            result = run(**options)
+        for mine, theirs in zip(result, expected, strict=True):
+            assert mine.device == theirs.device
+            assert torch.equal(mine, theirs)
 
 
 PROGRAM = """

@@ -85,9 +85,8 @@ def test_adversaries(torch, ops, name, dtype):
     values = {k: v.requires_grad_() for k, v in values.items()}
     image, alphas, meta = ops.rasterization(**values, width=WIDTH, height=HEIGHT)
     if name == "not finite":
-        # Colours are not looked at by the projection.
-        assert meta["invalid"].tolist() == [5]
-        with pytest.raises(ValueError, match="5 Gaussians have a number that is not finite"):
+        assert meta["invalid"].tolist() == [6]
+        with pytest.raises(ValueError, match="6 Gaussians have a number that is not finite"):
             ops.rasterization(**values, width=WIDTH, height=HEIGHT, strict=True)
     exact = {k: v.detach().double().clone() for k, v in values.items()}
     if name == "not finite":
@@ -145,6 +144,32 @@ def test_any_number_of_channels(torch, ops, channels):
     ours = torch.autograd.grad((image[0] * weights).sum(), list(leaves.values()))
     for mine, exact in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine, exact, rtol=0, atol=1e-11 * exact.abs().max().item())
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("channel", [0, 3, 4, 7])
+def test_a_color_that_is_not_finite(torch, ops, channel, number):
+    """Any channel leaves its Gaussian out of all channels, alone."""
+    values = scene(torch, channels=8, dtype=torch.float32)
+    values["colors"][8, channel] = number
+    leaves = {k: v.clone().requires_grad_() for k, v in values.items()}
+    image, alphas, meta = ops.rasterization(**leaves, width=WIDTH, height=HEIGHT, packed=False)
+    assert meta["invalid"].tolist() == [1]
+    values["colors"][8], values["opacities"][8] = 0, 0
+    expected, alpha, _ = ops.rasterization(**values, width=WIDTH, height=HEIGHT, packed=False)
+    assert torch.equal(image, expected)
+    assert torch.equal(alphas, alpha)
+    (image.sum() + alphas.sum()).backward()
+    for key, leaf in leaves.items():
+        assert torch.isfinite(leaf.grad).all(), key
+    lists = (16, meta["isect_offsets"], meta["flatten_ids"], values["backgrounds"])
+    given, _ = ops.rasterize_to_pixels(
+        meta["means2d"], meta["conics"], leaves["colors"][None], meta["opacities"], WIDTH, HEIGHT,
+        *lists,
+    )  # fmt: skip
+    torch.testing.assert_close(given, expected)
+    with pytest.raises(ValueError, match="1 Gaussians have a number that is not finite"):
+        ops.rasterization(**leaves, width=WIDTH, height=HEIGHT, strict=True)
 
 
 def test_cameras_and_layouts(torch, ops):

@@ -112,6 +112,14 @@ def test_bad_shutters(torch, ops):
             {"rolling_shutter": "ROLLING_TOP_TO_BOTTOM", "viewmats_rs": end, "row_bands": 0},
             "row_bands must be",
         ),
+        (
+            {"rolling_shutter": "ROLLING_TOP_TO_BOTTOM", "viewmats_rs": end * float("nan")},
+            "viewmats_rs must be finite",
+        ),
+        (
+            {"rolling_shutter": "ROLLING_TOP_TO_BOTTOM", "viewmats_rs": end, "height": 0},
+            "height must be at least 1",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
-            ops.rasterization(**values, **size, **options)
+            ops.rasterization(**values, **{**size, **options})

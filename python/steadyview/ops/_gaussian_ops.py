@@ -141,7 +141,9 @@ def _raster_backward(ctx: Any, grad_image: Tensor, grad_alphas: Tensor) -> tuple
     )
     by_background = None
     if ctx.needs_input_grad[7]:
-        by_background = (grad_image * (1 - saved[1])).sum((1, 2))
+        # Running sums: unlike sum(), in an order that does not depend on the number of threads.
+        by_background = grad_image * (1 - saved[1])
+        by_background = by_background.cumsum(2)[:, :, -1].cumsum(1)[:, -1]
     return (
         by_means2d, absolute if ctx.with_abs else None, by_conics, by_colors, by_opacities,
         None, None, by_background, *(None,) * 7,

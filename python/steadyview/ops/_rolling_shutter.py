@@ -64,6 +64,10 @@ def make_bands(
         raise ValueError(f"viewmats_rs must be {tuple(viewmats.shape)}, got {got}")
     if row_bands < 1:
         raise ValueError(f"row_bands must be at least 1, got {row_bands}")
+    if height < 1:
+        raise ValueError(f"height must be at least 1, got {height}")
+    if not torch.compiler.is_compiling() and not viewmats_rs.isfinite().all():
+        raise ValueError("viewmats_rs must be finite")
     rows = math.ceil(height / row_bands)
     count = math.ceil(height / rows)
     first = torch.arange(count, dtype=viewmats.dtype, device=viewmats.device) * rows

@@ -265,7 +265,10 @@ def rasterize_to_pixels(
         None if masks is None else masks.reshape(-1, *masks.shape[-2:]),
         tile_size, image_width, image_height,
     )  # fmt: skip
-    return image.unflatten(0, leading), alphas.unflatten(0, leading)
+    return (
+        image.reshape(*leading, *image.shape[1:]),
+        alphas.reshape(*leading, *alphas.shape[1:]),
+    )
 
 
 @torch.no_grad()

@@ -80,8 +80,8 @@ def rasterization(
         opacities: `(N,)` in [0, 1].
         colors: `(N, D)` or `(C, N, D)`; with `sh_degree` the coefficients `(N, K, 3)` or
             `(C, N, K, 3)`.
-        viewmats: `(C, 4, 4)` camera from world.
-        Ks: `(C, 3, 3)` in pixels, without skew.
+        viewmats: `(C, 4, 4)` camera from world, finite.
+        Ks: `(C, 3, 3)` in pixels, without skew, finite.
         width, height: of the images.
         near_plane, far_plane: depths between which a centre is seen.
         radius_clip: Gaussians with both radii at most this, in pixels, are left out.
@@ -104,7 +104,7 @@ def rasterization(
         viewmats_rs: `(C, 4, 4)` camera from world when the last row is read.
         sparse_grad, distributed, covars, with_ut, with_eval3d, radial_coeffs, tangential_coeffs,
             thin_prism_coeffs, ftheta_coeffs: not supported, raise when used.
-        strict: raise when a Gaussian has a number that is not finite.
+        strict: raise when a Gaussian in view has a number that is not finite.
         row_bands: of a rolling shutter: rows are drawn in so many bands of one pose each. In
             `meta` every band is a camera of its own, `meta["row_bands"]` to an image.
 
@@ -112,7 +112,7 @@ def rasterization(
         Images `(C, height, width, X)`, alphas `(C, height, width, 1)`, and `meta` with gsplat's
         keys. Its tile lists (`tiles_per_gauss`, `isect_ids`, `flatten_ids`, `isect_offsets`) are
         made when they are looked up; not in a compiled graph. `meta["invalid"]` `(C,)` counts the
-        Gaussians that were left out as not finite.
+        Gaussians in view that were left out as not finite, by their colours too (when drawn).
 
     Raises:
         ValueError: an argument has the wrong shape, dtype, device or value, or is not supported.
@@ -135,6 +135,8 @@ def rasterization(
     )  # fmt: skip
     one_of("render_mode", render_mode, RENDER_MODES)
     one_of("rasterize_mode", rasterize_mode, RASTERIZE_MODES)
+    if tile_size < 1:
+        raise ValueError(f"tile_size must be at least 1, got {tile_size}")
     if means.dim() != 2:
         got = tuple(means.shape)
         raise ValueError(f"means must be (N, 3), got {got}: batches of sets are not supported")
@@ -148,8 +150,6 @@ def rasterization(
         means, quats, scales, opacities, bands.viewmats, bands.repeat(Ks), width, height, eps2d,
         near_plane, far_plane, radius_clip, antialiased, camera_model_index(camera_model),
     )  # fmt: skip
-    if strict and int(invalid.sum()) > 0:
-        raise ValueError(f"{int(invalid.max())} Gaussians have a number that is not finite")
     images = C * bands.count
     opaque = opacities[None].expand(images, N)
     if antialiased:
@@ -158,9 +158,12 @@ def rasterization(
     if "RGB" in render_mode:
         own = colors if len(colors.shape) == _shared_dims(sh_degree) else bands.repeat(colors)
         values = _colors_of(own, means, bands.viewmats, radii, sh_degree)
+        invalid = invalid + _bad_colors(values.detach(), radii)
+    if strict and int(invalid.sum()) > 0:
+        raise ValueError(f"{int(invalid.max())} Gaussians have a number that is not finite")
 
     camera_ids = gaussian_ids = None
-    first = torch.arange(images + 1) * N
+    first = torch.arange(images + 1, device="cpu") * N
     means2d = bands.in_band(means2d)
     if packed:
         touching = (radii > 0).all(-1)
@@ -264,3 +267,11 @@ def _colors_of(
         for c in range(C)
     ]
     return (torch.cat(results) + 0.5).clamp(min=0)
+
+
+def _bad_colors(values: Tensor, radii: Tensor) -> Tensor | int:
+    """How many of each image's splats in view have a colour that is not finite."""
+    if values.is_cpu and not torch.compiler.is_compiling() and values.sum().isfinite():
+        return 0  # as nearly always, and soon found
+    finite = (values * 0).sum(-1) == 0
+    return ((radii > 0).all(-1) & ~finite.reshape(radii.shape[:2])).sum(1)

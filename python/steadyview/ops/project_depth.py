@@ -160,7 +160,7 @@ def _draw(
         means = (world_from_camera[n, :3, :3] @ points + world_from_camera[n, :3, 3:]).T
         focal = (Ks[n, 0, 0] * Ks[n, 1, 1]).sqrt()
         drawn, alpha, _ = rasterization(
-            means, torch.eye(4, dtype=image.dtype)[:1].expand(len(keep), 4),
+            means, torch.eye(4, dtype=image.dtype, device=image.device)[:1].expand(len(keep), 4),
             (sigma * depth / focal)[:, None].expand(-1, 3), torch.ones_like(depth),
             image[n].flatten(1)[:, keep].T.contiguous(), targets[n], target_K[n], *size,
             eps2d=0.0, packed=False, render_mode="RGB+ED",
