@@ -137,6 +137,21 @@ def test_unknown_disparity_takes_the_neighbours(torch, depth):
     assert depth.smooth_depth(disparity[:0], frames[:0], still[:0], still[:0]).shape == (0, 6, 8)
 
 
+def test_flow_of_half_precision_and_frames_of_bytes(torch, depth):
+    generator = torch.Generator().manual_seed(0)
+    disparity = 1 + 0.1 * torch.rand(2, 70, 1000, generator=generator)  # more pixels than 65504
+    frames = torch.randint(0, 256, (2, 3, 70, 1000), generator=generator, dtype=torch.uint8)
+    frames[1] = frames[0].roll(2, 2)
+    flow = torch.zeros(1, 2, 70, 1000)
+    flow[:, 0] = 2
+    expected = depth.smooth_depth(disparity, frames / 255, flow, -flow, radius=0)
+    assert (expected != disparity).float().mean() > 0.5
+    half = flow.half()
+    assert torch.equal(depth.smooth_depth(disparity, frames, half, -half, radius=0), expected)
+    with pytest.raises(TypeError, match=r"frames must be uint8 or floating point, got torch.int64"):
+        depth.smooth_depth(disparity, frames.long(), flow, -flow)
+
+
 def test_bad_arguments_name_themselves(torch, depth):
     good = {
         "disparity": torch.ones(3, 4, 5), "frames": torch.ones(3, 3, 4, 5),

@@ -97,6 +97,19 @@ def test_occlusion_at_the_border_and_of_bad_flow(torch, dynamics):
     assert dynamics.flow_occlusion(forward[:0], forward[:0]).shape == (0, 6, 9)
 
 
+def test_occlusion_of_half_precision(torch, dynamics):
+    """Places in the frame are not rounded to float16, which past 1024 knows whole pixels only."""
+    x = torch.arange(3000) % 8 / 8 - 0.5
+    forward = torch.zeros(1, 2, 2, 3000)
+    backward = torch.zeros(1, 2, 2, 3000)
+    forward[:, 0], backward[:, 0] = 0.5, 4 * x  # the gap changes by half a pixel a pixel
+    expected = dynamics.flow_occlusion(forward, backward)
+    occluded = dynamics.flow_occlusion(forward.half(), backward.half())
+    assert expected.any()
+    assert not expected.all()
+    assert torch.equal(occluded, expected)
+
+
 def test_residual_motion(torch, dynamics):
     rigid = torch.randn(1, 2, 5, 6)
     flow = rigid.clone()

@@ -82,7 +82,7 @@ def smooth_depth(
     Args:
         disparity: `(T, H, W)`, proportional to 1 / depth; where it is not finite or not positive it
             is unknown: it takes the neighbours' where these count, else 0.
-        frames: `(T, C, H, W)` floating, in [0, 1].
+        frames: `(T, C, H, W)` uint8, or floating in [0, 1].
         forward_flow, backward_flow: `(T - 1, 2, H, W)` in pixels; item t moves points of frame t to
             t + 1, or of frame t + 1 to t.
         colour_tolerance: of [0, 1].
@@ -94,6 +94,7 @@ def smooth_depth(
         `(T, H, W)` of disparity's dtype.
 
     Raises:
+        TypeError: frames are neither uint8 nor floating.
         ValueError: an argument has the wrong shape or value.
 
     Source: S2VG's depth stabilisation (window 3, radius 30, epsilon 1e-4).
@@ -105,6 +106,8 @@ def smooth_depth(
     if frames.dim() != 4 or (frames.shape[0], *frames.shape[2:]) != (count, height, width):
         shape = tuple(frames.shape)
         raise ValueError(f"frames must be ({count}, C, {height}, {width}), got shape {shape}")
+    if frames.dtype != torch.uint8 and not frames.is_floating_point():
+        raise TypeError(f"frames must be uint8 or floating point, got {frames.dtype}")
     for name, flow in (("forward_flow", forward_flow), ("backward_flow", backward_flow)):
         if tuple(flow.shape) != (max(count - 1, 0), 2, height, width):
             wanted = (max(count - 1, 0), 2, height, width)
@@ -146,12 +149,16 @@ def _stabilised(
     for other, flow in neighbours:
         index, inside = _nearest_pixel(flow)
         value, there = raw[other].flatten()[index], known[other].flatten()[index]
-        colour = frames[other].flatten(1)[:, index]
-        counts = inside & there & ((colour - frames[t]).abs().amax(0) <= colour_tolerance)
+        colour = _unit(frames[other]).flatten(1)[:, index]
+        counts = inside & there & ((colour - _unit(frames[t])).abs().amax(0) <= colour_tolerance)
         counts &= ((value - raw[t]).abs() <= limit) | ~known[t]
         weight = torch.where(counts, 0.25, 0.0).to(raw.dtype)
         total, weighted = total + weight, weighted + weight * value
     return weighted / total.clamp(min=0.25)
+
+
+def _unit(frame: Tensor) -> Tensor:
+    return frame.float() / 255 if frame.dtype == torch.uint8 else frame
 
 
 def _nearest_pixel(flow: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,6 +168,8 @@ def _nearest_pixel(flow: Tensor) -> tuple[Tensor, Tensor]:
         torch.arange(height, device=flow.device), torch.arange(width, device=flow.device),
         indexing="ij",
     )  # fmt: skip
+    flow = flow if flow.dtype == torch.float64 else flow.float()  # which hold every index of a row
     tx, ty = x + flow[0].round(), y + flow[1].round()
     inside = (tx >= 0) & (tx < width) & (ty >= 0) & (ty < height)  # false for what is not finite
-    return torch.where(inside, ty * width + tx, 0).long(), inside
+    tx, ty = torch.where(inside, tx, 0).long(), torch.where(inside, ty, 0).long()
+    return ty * width + tx, inside

@@ -100,6 +100,8 @@ def flow_occlusion(
             raise ValueError(f"{name} must be at least 0, got {value}")
     if forward.numel() == 0:
         return forward.new_zeros((forward.shape[0], *forward.shape[2:]), dtype=torch.bool)
+    if forward.dtype != torch.float64:  # float16 does not hold places in a frame
+        forward, backward = forward.float(), backward.float()
     height, width = forward.shape[2:]
     y, x = torch.meshgrid(
         torch.arange(height, device=forward.device) + 0.5,
