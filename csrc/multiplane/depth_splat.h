@@ -54,6 +54,10 @@ struct Footprint {
   T tx, ty;
 };
 
+// A point counts in pixels where it weighs this.
+template <typename T>
+constexpr T kLeastShare = T(1e-6);
+
 // False for holes and for what lies outside.
 template <typename T>
 STEADYVIEW_HOST_DEVICE bool find_footprint(const DepthSplat<T>& s, const T* places, int64_t i,
@@ -69,10 +73,10 @@ STEADYVIEW_HOST_DEVICE bool find_footprint(const DepthSplat<T>& s, const T* plac
 }
 
 // pixel(index, weight, slope_x, slope_y) for each of the up to four pixels that a point reaches in
-// rows [first_row, last_row).
+// rows [first_row, last_row) with at least this weight.
 template <typename T, typename Pixel>
 STEADYVIEW_HOST_DEVICE void for_pixels(const DepthSplat<T>& s, const Footprint<T>& f,
-                                       int64_t first_row, int64_t last_row, Pixel pixel) {
+                                       int64_t first_row, int64_t last_row, T least, Pixel pixel) {
   for (int j = 0; j < 2; ++j) {
     const int64_t y = f.y + j;
     const T wy = j ? f.ty : 1 - f.ty;
@@ -80,7 +84,7 @@ STEADYVIEW_HOST_DEVICE void for_pixels(const DepthSplat<T>& s, const Footprint<T
     for (int k = 0; k < 2; ++k) {
       const int64_t x = f.x + k;
       const T wx = k ? f.tx : 1 - f.tx;
-      if (x < 0 || x >= s.width || wx * wy < T(1e-6)) continue;
+      if (x < 0 || x >= s.width || wx * wy < least) continue;
       pixel(y * s.width + x, wx * wy, k ? wy : -wy, j ? wx : -wx);
     }
   }
@@ -121,9 +125,10 @@ STEADYVIEW_HOST_DEVICE void point_gradient(const DepthSplatGradient<T>& g, int64
   Footprint<T> footprint;
   if (find_footprint(s, places, i, &footprint)) {
     const T z = places[2 * s.points + i];
-    for_pixels(s, footprint, 0, s.height, [&](int64_t pixel, T weight, T slope_x, T slope_y) {
+    // Also pixels where it weighs nothing yet: else a point on a centre would have no slope.
+    for_pixels(s, footprint, 0, s.height, T(0), [&](int64_t pixel, T weight, T slope_x, T slope_y) {
       const int64_t at = view * size + pixel;
-      if (!counts(z, s.limit[at], s.tolerance)) return;
+      if (!(s.weight[at] > 0) || !counts(z, s.limit[at], s.tolerance)) return;
       const T share = 1 / s.weight[at];
       T by_weight = g.grad_weight[at] + g.grad_depth[at] * share * (z - s.depth[at]);
       by_z += g.grad_depth[at] * share * weight;

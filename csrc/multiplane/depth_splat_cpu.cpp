@@ -60,7 +60,7 @@ void splat_band(const DepthSplat<T>& s, int64_t view, const std::vector<Reach>& 
   std::vector<uint32_t> nearest(static_cast<size_t>(count), kNoKey);
   for_points(s, places, reaches, first_row, last_row, [&](int64_t i, const Footprint<T>& f) {
     const T z = places[2 * s.points + i];
-    for_pixels(s, f, first_row, last_row, [&](int64_t pixel, T weight, T, T) {
+    for_pixels(s, f, first_row, last_row, kLeastShare<T>, [&](int64_t pixel, T weight, T, T) {
       nearest[pixel - begin] = std::min(nearest[pixel - begin], splat_key(z, weight));
     });
   });
@@ -74,7 +74,7 @@ void splat_band(const DepthSplat<T>& s, int64_t view, const std::vector<Reach>& 
   const T* image = s.image + view / s.views * s.channels * s.points;
   for_points(s, places, reaches, first_row, last_row, [&](int64_t i, const Footprint<T>& f) {
     const T z = places[2 * s.points + i];
-    for_pixels(s, f, first_row, last_row, [&](int64_t pixel, T weight, T, T) {
+    for_pixels(s, f, first_row, last_row, kLeastShare<T>, [&](int64_t pixel, T weight, T, T) {
       if (!counts(z, limit[pixel], s.tolerance)) return;
       weights[pixel] += weight;
       depth[pixel] += weight * z;

@@ -15,7 +15,7 @@ __global__ void find_nearest(DepthSplat<T> s, uint32_t* nearest) {
     if (!find_footprint(s, places, i, &footprint)) continue;
     const T z = places[2 * s.points + i];
     uint32_t* keys = nearest + view * s.height * s.width;
-    for_pixels(s, footprint, 0, s.height, [&](int64_t pixel, T weight, T, T) {
+    for_pixels(s, footprint, 0, s.height, kLeastShare<T>, [&](int64_t pixel, T weight, T, T) {
       atomicMin(keys + pixel, splat_key(z, weight));
     });
   }
@@ -42,7 +42,7 @@ __global__ void add_points(DepthSplat<T> s) {
     if (!find_footprint(s, places, i, &footprint)) continue;
     const T z = places[2 * s.points + i];
     const T* image = s.image + view / s.views * s.channels * s.points + i;
-    for_pixels(s, footprint, 0, s.height, [&](int64_t pixel, T weight, T, T) {
+    for_pixels(s, footprint, 0, s.height, kLeastShare<T>, [&](int64_t pixel, T weight, T, T) {
       const int64_t at = view * size + pixel;
       if (!counts(z, s.limit[at], s.tolerance)) return;
       atomicAdd(s.weight + at, weight);

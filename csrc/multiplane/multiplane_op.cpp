@@ -63,7 +63,8 @@ MultiplaneViews multiplane_project(const at::Tensor& image, const at::Tensor& de
   at::Tensor output_depth = at::empty(map, options.dtype(at::kFloat));
   at::Tensor landed = at::empty(map, options.dtype(at::kInt)), index = at::empty_like(landed);
   at::Tensor kept = at::empty(map, options.dtype(at::kByte)), owner = at::empty_like(kept);
-  at::Tensor cuts = at::empty({batch, views, planes - 1}, options.dtype(at::kFloat));
+  // Without pixels there is nothing to cut.
+  at::Tensor cuts = at::zeros({batch, views, planes - 1}, options.dtype(at::kFloat));
   at::Tensor invalid = at::empty({batch}, options.dtype(at::kLong));
   for_type(image, [&]<typename T>() {
     const MultiplaneProject<T> params{

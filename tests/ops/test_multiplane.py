@@ -252,6 +252,15 @@ def test_thin_images(torch, ops, size):
         compare(views, 0, 0, expected, "float64")
 
 
+def test_no_pixels(torch, ops):
+    image, depth, eye, K = scene(torch)
+    depth[0, 2, 3] = torch.nan
+    torch.full((1000,), 7.0)  # memory that is not zero
+    views = ops.multiplane_project(image, depth, eye, K, rig(torch, "away"), output_size=(0, 0))
+    assert views.image.shape == (2, 1, 3, 0, 0)
+    assert torch.equal(views.edges, torch.zeros(2, 1, 3))
+
+
 def test_holes_and_points_behind(torch, ops):
     image, depth, eye, K = scene(torch)
     bad = [torch.nan, torch.inf, -torch.inf, 0.0, -2.0]
@@ -277,8 +286,6 @@ def test_holes_and_points_behind(torch, ops):
     assert not behind.mask_before.any()
     assert (behind.image == 0).all()
     assert (behind.source_index == -1).all()
-    nan = ops.multiplane_project(image, depth, eye, K, torch.full((1, 4, 4), torch.nan))
-    assert not nan.mask.any()
 
 
 def test_the_nearest_wins_and_then_the_first(torch, ops):
@@ -399,7 +406,7 @@ def test_bad_arguments_name_themselves(torch, ops):
         ("viewmats must be", (image, depth, eye[:1], K, cameras), {}),
         ("viewmats must be", (image, depth, eye[:, :3], K, cameras), {}),
         ("Ks must be", (image, depth, eye, K[:1], cameras), {}),
-        ("Ks must be invertible", (image, depth, eye, 0 * K, cameras), {}),
+        ("Ks must be finite and invertible", (image, depth, eye, 0 * K, cameras), {}),
         ("target_viewmats must be", (image, depth, eye, K, cameras[0]), {}),
         ("target_Ks must be", (image, depth, eye, K, cameras, K), {}),
         ("planes must be 1 to 255", (image, depth, eye, K, cameras), {"planes": 0}),
@@ -484,6 +491,53 @@ def test_render_of_opaque_identity_is_exact(torch, ops):
     assert (nan[1] == 0).all()
 
 
+def camera_operators(ops, image, depth):
+    return {
+        "multiplane_project": lambda *cameras: ops.multiplane_project(image, depth, *cameras).image,
+        "project_depth": lambda *cameras: ops.project_depth(image, depth, *cameras).image,
+        "plane_homographies": lambda *cameras: ops.plane_homographies(depth[0, :3, 0], *cameras),
+    }
+
+
+@pytest.mark.parametrize("operator", ["multiplane_project", "project_depth", "plane_homographies"])
+def test_bad_cameras_name_themselves(torch, ops, operator):
+    image, depth, eye, K = scene(torch)
+    operator = camera_operators(ops, image, depth)[operator]
+    names = ("viewmats", "Ks", "target_viewmats", "target_Ks")
+    good = (eye, K, rig(torch, "turned").float().expand(2, 1, 4, 4), K[:, None])
+    assert operator(*good).isfinite().all()
+    for k, name in enumerate(names):
+        bad = []
+        for at, value in ((1, torch.nan), (0, torch.inf), (slice(None), 0.0), (-1, 2.0)):
+            matrix = good[k].clone()
+            matrix[1, ..., at, :] = value
+            bad.append(matrix)
+        for matrix in bad if "view" in name else bad[:3]:
+            with pytest.raises(ValueError, match=f"^{name} must be finite and invertible"):
+                operator(*good[:k], matrix, *good[k + 1 :])
+        with pytest.raises(ValueError, match=f"^{name} must be on"):
+            operator(*good[:k], good[k].to("meta"), *good[k + 1 :])
+
+
+@pytest.mark.parametrize("operator", ["multiplane_project", "project_depth", "plane_homographies"])
+def test_cameras_need_not_be_rotations(torch, ops, operator):
+    """The world's own scale and shear do not matter."""
+    image, depth, eye, K = scene(torch)
+    operator = camera_operators(ops, image, depth)[operator]
+    target = rig(torch, "turned")
+    world = torch.eye(4, dtype=torch.float64)
+    world[:3] = torch.tensor([[2.0, 0.5, 0, 1], [0, 3, 0.25, -1], [0, 0, 0.5, 2]])
+    expected = operator(eye, K, target)
+    torch.testing.assert_close(operator(eye @ world.float(), K, target @ world), expected)
+
+
+def test_depth_on_another_device(torch, ops):
+    image, depth, eye, K = scene(torch)
+    for operator in (ops.multiplane_project, ops.project_depth):
+        with pytest.raises(ValueError, match="depth must be on cpu as image is, got meta"):
+            operator(image, depth.to("meta"), eye, K, rig(torch, "turned"))
+
+
 def test_render_follows_the_cameras(torch, ops):
     """Points of planes before a turned camera, projected one by one."""
     K, target = _K(torch, 40, 40) * torch.tensor([5, 5, 1.0])[:, None], rig(torch, "turned")
@@ -518,12 +572,13 @@ def test_render_gradients(torch, ops):
 
 def test_plane_homographies_are_differentiable(torch, ops):
     depths = torch.tensor([2.0, 4.0], dtype=torch.float64, requires_grad=True)
-    target = rig(torch, "turned").requires_grad_()
+    target, eye = rig(torch, "turned")[:, :3].requires_grad_(), torch.eye(4).double()[None]
     K = _K(torch, 4, 4).double()
-    assert torch.autograd.gradcheck(
-        lambda depths, target: ops.plane_homographies(depths, torch.eye(4)[None], K, target),
-        (depths, target),
-    )
+
+    def homographies(depths, rows):
+        return ops.plane_homographies(depths, eye, K, torch.cat((rows, eye[:, 3:]), 1))
+
+    assert torch.autograd.gradcheck(homographies, (depths, target))
 
 
 def test_bad_planes_name_themselves(torch, ops):

@@ -142,16 +142,77 @@ def test_gradients(torch, ops, tolerance):
     image, depth, eye, K = scene(torch, (2, 2, 5, 6))
     # No point may lie on a pixel's centre, where the weights' slopes jump.
     second = torch.from_numpy(camera(-0.03, 0.05, (0.1, 0.05, 0.2)))
-    target = torch.stack((rig(torch)[1], second)).requires_grad_()
+    target = torch.stack((rig(torch)[1], second))
+    last, rows = target[:, 3:], target[:, :3].clone().requires_grad_()
 
-    def project(image, depth, target):
+    def project(image, depth, rows):
+        target = torch.cat((rows, last), 1)
         views = ops.project_depth(image, depth, eye, K, target, tolerance=tolerance)
         # Where the weights are close to 0 or to a full pixel, differences of 1e-6 are too coarse.
         fine = (views.coverage > 0.02) & (views.coverage < 0.999)
         return views.image * fine[:, :, None], views.depth * fine, views.coverage * fine
 
-    inputs = image.requires_grad_(), depth.requires_grad_(), target
+    inputs = image.requires_grad_(), depth.requires_grad_(), rows
     assert torch.autograd.gradcheck(project, inputs, eps=1e-7, atol=1e-5)
+
+
+def test_pose_gradient_at_the_source_camera(torch, ops):
+    """As differences of a move to the right and down."""
+    image, depth, eye, K = scene(torch, (1, 2, 6, 7))
+    depth[0, 2, 3] = torch.nan
+    move = torch.from_numpy(camera(shift=(0.3, 0.2, 0))) - torch.eye(4)
+    weights = torch.from_numpy(np.random.default_rng(1).random((1, 1, 2, 6, 7)))
+
+    def loss(step):
+        target = torch.eye(4) + step * move
+        views = ops.project_depth(image, depth, eye, K, target[None], tolerance=10.0)
+        return (views.image * weights).sum() + (views.depth * weights[:, :, 0]).sum()
+
+    weights[..., 2, 3] = 0  # the hole is filled at once, which is no slope
+    step = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(loss(step), step)
+    with torch.no_grad():
+        near, far = (loss(torch.tensor(x, dtype=torch.float64)) for x in (1e-4, 2e-4))
+        difference = (2 * near - far / 2 - 1.5 * loss(step)) / 1e-4
+    assert abs(slope) > 0.1
+    torch.testing.assert_close(slope, difference, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_huge_and_tiny_depths_have_gradients(torch, ops, dtype):
+    image, depth, eye, K = scene(torch, (1, 2, 8, 9), dtype=getattr(torch, dtype))
+    depth = depth.to(image.dtype)
+    for k, value in enumerate((1e30, 1e37, 3e38, 1e-20, 1e-38, 1e-44)):
+        depth[0, k, k] = value
+    arguments = [x.requires_grad_() for x in (image, depth, rig(torch)[:3].to(image.dtype))]
+    views = ops.project_depth(image, depth, eye, K, arguments[2])
+    total = views.image.square().sum() + views.coverage.sum() + (views.depth < 50).sum()
+    assert views.image.isfinite().all()
+    for gradient in torch.autograd.grad(total, arguments):
+        assert gradient.isfinite().all()
+    assert views.invalid.tolist() == [0]
+
+
+@pytest.mark.parametrize("renderer", ["splat", "gaussians"])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e11])
+def test_units_do_not_matter(torch, ops, renderer, scale):
+    image, depth, eye, K = scene(torch)
+    target = rig(torch)[:2].clone()
+    expected = ops.project_depth(image, depth, eye, K, target, renderer=renderer)
+    target[:, :3, 3] *= scale
+    views = ops.project_depth(image, scale * depth, eye, K, target, renderer=renderer)
+    torch.testing.assert_close(views.image, expected.image, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(views.depth / scale, expected.depth, rtol=1e-6, atol=1e-6)
+    assert (expected.coverage > 0.5).any()
+
+
+@pytest.mark.parametrize("renderer", ["splat", "gaussians"])
+def test_pixels_without_depth_are_counted(torch, ops, renderer):
+    image, depth, eye, K = scene(torch)
+    depth[0, 2, 3:8] = torch.tensor([torch.nan, torch.inf, -torch.inf, 0.0, -2.0])
+    views = ops.project_depth(image, depth, eye, K, rig(torch)[:1], renderer=renderer)
+    assert views.invalid.dtype == torch.int64
+    assert views.invalid.tolist() == [5, 0]
 
 
 def test_operator_checks(torch, ops):

@@ -3,27 +3,45 @@
 import torch
 from torch import Tensor
 
-__all__ = ["cameras", "depth_maps", "inverse_K", "inverse_rigid", "size_or", "target_from_source"]
+__all__ = ["cameras", "depth_maps", "inverse_view", "size_or", "target_from_source"]
 
 
-def inverse_rigid(matrix: Tensor) -> Tensor:
-    """Of `(..., 4, 4)` rotations with translation; exact for the identity."""
-    rotation = matrix[..., :3, :3].transpose(-1, -2)
-    shift = -rotation @ matrix[..., :3, 3:]
-    return torch.cat((torch.cat((rotation, shift), -1), matrix[..., 3:, :]), -2)
+def inverse_view(matrix: Tensor) -> Tensor:
+    """Of `(..., 4, 4)` affine maps with last row 0 0 0 1; exact for the identity."""
+    linear = torch.linalg.inv(matrix[..., :3, :3])
+    shift = -linear @ matrix[..., :3, 3:]
+    return torch.cat((torch.cat((linear, shift), -1), matrix[..., 3:, :]), -2)
 
 
-def inverse_K(K: Tensor) -> Tensor:
-    try:
-        return torch.linalg.inv(K)
-    except torch.linalg.LinAlgError as error:
-        raise ValueError("Ks must be invertible") from error
+def _check(**matrices: Tensor) -> None:
+    """Of float64 cameras. A compiled graph, which cannot branch on numbers, goes without."""
+    if torch.compiler.is_compiling():
+        return
+    bad = []
+    for given in matrices.values():
+        matrix = given.detach()
+        linear = matrix[..., :3, :3]
+        size = linear.norm(dim=-1).prod(-1)
+        good = matrix.isfinite().flatten(-2).all(-1)
+        good &= torch.linalg.det(linear).abs() > 1e-12 * size
+        if matrix.shape[-1] == 4:
+            good &= (matrix[..., 3, :] == matrix.new_tensor([0.0, 0, 0, 1])).all(-1)
+        bad.append(~good.all())
+    for name, wrong in zip(matrices, torch.stack(bad).tolist(), strict=True):
+        if wrong:
+            row = "" if name.endswith("Ks") else ", with last row 0 0 0 1"
+            raise ValueError(f"{name} must be finite and invertible{row}")
 
 
 def cameras(
-    viewmats: Tensor, Ks: Tensor, target_viewmats: Tensor, target_Ks: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    viewmats: Tensor, Ks: Tensor, target_viewmats: Tensor, target_Ks: Tensor | None,
+    device: torch.device,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """In float64: `(N, 1, 4, 4)`, `(N, 3, 3)`, `(N, V, 4, 4)` and `(N, V, 3, 3)`."""
+    for name, tensor in (("viewmats", viewmats), ("Ks", Ks), ("target_viewmats", target_viewmats),
+                         ("target_Ks", target_Ks)):  # fmt: skip
+        if tensor is not None and tensor.device != device:
+            raise ValueError(f"{name} must be on {device}, got {tensor.device}")
     if viewmats.dim() != 3 or viewmats.shape[1:] != (4, 4):
         raise ValueError(f"viewmats must be (N, 4, 4), got shape {tuple(viewmats.shape)}")
     N = viewmats.shape[0]
@@ -41,8 +59,9 @@ def cameras(
     else:
         target_K = target_Ks.expand(N, V, 3, 3)
     target = target_viewmats.expand(N, V, 4, 4)
-    double = torch.float64
-    return viewmats.to(double)[:, None], Ks.to(double), target.to(double), target_K.to(double)
+    viewmats, K, target, target_K = (x.double() for x in (viewmats, Ks, target, target_K))
+    _check(viewmats=viewmats, Ks=K, target_viewmats=target, target_Ks=target_K)
+    return viewmats[:, None], K, target, target_K
 
 
 def target_from_source(
@@ -52,12 +71,9 @@ def target_from_source(
     if viewmats.dim() == 3 and viewmats.shape[0] != image.shape[0]:
         got = tuple(viewmats.shape)
         raise ValueError(f"viewmats must be ({image.shape[0]}, 4, 4), got shape {got}")
-    for name, tensor in (("viewmats", viewmats), ("Ks", Ks), ("target_viewmats", target_viewmats)):
-        if tensor.device != image.device:
-            raise ValueError(f"{name} must be on {image.device}, got {tensor.device}")
-    source, K, target, target_K = cameras(viewmats, Ks, target_viewmats, target_Ks)
-    relative = target @ inverse_rigid(source)
-    rotated = target_K @ relative[..., :3, :3] @ inverse_K(K)[:, None]
+    source, K, target, target_K = cameras(viewmats, Ks, target_viewmats, target_Ks, image.device)
+    relative = target @ inverse_view(source)
+    rotated = target_K @ relative[..., :3, :3] @ torch.linalg.inv(K)[:, None]
     transform = torch.cat((rotated, target_K @ relative[..., :3, 3:]), -1)
     same = (source == target).flatten(2).all(-1) & (K[:, None] == target_K).flatten(2).all(-1)
     return transform, same
@@ -69,6 +85,8 @@ def depth_maps(depth: Tensor, image: Tensor) -> Tensor:
         raise ValueError(f"depth must be ({N}, {H}, {W}), got shape {tuple(depth.shape)}")
     if not depth.is_floating_point():
         raise ValueError(f"depth must be of a floating-point dtype, got {depth.dtype}")
+    if depth.device != image.device:
+        raise ValueError(f"depth must be on {image.device} as image is, got {depth.device}")
     return depth.reshape(N, H, W)
 
 

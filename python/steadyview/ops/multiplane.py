@@ -8,8 +8,7 @@ from torch import Tensor
 from steadyview.ops._cameras import (
     cameras,
     depth_maps,
-    inverse_K,
-    inverse_rigid,
+    inverse_view,
     size_or,
     target_from_source,
 )
@@ -103,7 +102,8 @@ def multiplane_project(
         `MultiplaneViews`.
 
     Raises:
-        ValueError: an argument has the wrong shape, dtype, device or value.
+        ValueError: an argument has the wrong shape, dtype, device or value; a camera is not finite
+            or cannot be inverted.
 
     Source: S2VG, "multi-plane projection"; dossier section 8.
 
@@ -229,22 +229,23 @@ def plane_homographies(
         plane lies before the target camera.
 
     Raises:
-        ValueError: an argument has the wrong shape.
+        ValueError: an argument has the wrong shape or device; a camera is not finite or cannot be
+            inverted.
 
     Source: Hartley and Zisserman, Multiple View Geometry, section 13.1.
     """
     if depths.dim() not in (1, 2):
         raise ValueError(f"depths must be (D,) or (N, D), got shape {tuple(depths.shape)}")
-    source, K, target, target_K = cameras(viewmats, Ks, target_viewmats, target_Ks)
+    source, K, target, target_K = cameras(viewmats, Ks, target_viewmats, target_Ks, depths.device)
     if depths.dim() == 2 and depths.shape[0] != K.shape[0]:
         raise ValueError(f"depths must be (D,) or ({K.shape[0]}, D), got {tuple(depths.shape)}")
     d = depths.to(torch.float64).expand(K.shape[0], depths.shape[-1])[:, None, :, None, None]
-    relative = target @ inverse_rigid(source)  # target camera from source camera
+    relative = target @ inverse_view(source)  # target camera from source camera
     rotation, shift = relative[..., :3, :3], relative[..., :3, 3:]
     normal = torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64, device=K.device)
     # A point X of the plane z = d goes to (R + t n / d) X.
     moved = rotation[:, :, None] + shift[:, :, None] @ normal / d
-    forward = target_K[:, :, None] @ moved @ inverse_K(K)[:, None, None]
+    forward = target_K[:, :, None] @ moved @ torch.linalg.inv(K)[:, None, None]
     # Its inverse takes (q, 1) to d / z' (p, 1): w is positive before the target camera.
     return torch.linalg.inv_ex(forward).inverse
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from steadyview.ops._cameras import depth_maps, inverse_rigid, size_or, target_from_source
+from steadyview.ops._cameras import depth_maps, inverse_view, size_or, target_from_source
 from steadyview.ops._library import extension, register
 from steadyview.ops.gaussians import rasterization
 
@@ -25,6 +25,8 @@ class DepthViews(NamedTuple):
     """Likewise, 0 to 1: how much of a pixel the source's pixels cover."""
     disoccluded: Tensor
     """`(N, V, height, width)` bool: too little is covered; what is there was not seen."""
+    invalid: Tensor
+    """`(N,)` int64: source pixels without a depth (not finite, 0 or negative)."""
 
 
 def project_depth(
@@ -48,7 +50,8 @@ def project_depth(
     quarter there, if there are any), and their weighted mean is shown. Differentiable (once) by
     image, depth and cameras, given which points count. Results do not depend on the number of
     threads on the CPU. The source's own camera (equal numbers) returns the image bit for bit where
-    it has a depth.
+    it has a depth; there, and wherever a point lies on a pixel's centre, the weights have a kink,
+    and gradients are those of moves to the right and down.
 
     "gaussians": each pixel becomes an opaque round Gaussian of `sigma` pixels of the source, drawn
     by `rasterization` and divided by what it covers (CPU only). Differentiable as that is.
@@ -70,10 +73,11 @@ def project_depth(
         output_size: (width, height) of the views; the image's by default.
 
     Returns:
-        `DepthViews`, all but the mask of the image's dtype.
+        `DepthViews`, all but the mask and the count of the image's dtype.
 
     Raises:
-        ValueError: an argument has the wrong shape, dtype, device or value.
+        ValueError: an argument has the wrong shape, dtype, device or value; a camera is not finite
+            or cannot be inverted.
 
     Source: Niklaus and Liu, Softmax splatting (2020), section 3, for the bilinear spread; dossier
     9.6 for compositing within 1 % of the depth.
@@ -111,7 +115,12 @@ def project_depth(
         )
         result, seen, weight = _draw(image, z, viewmats, Ks, targets, target_K, size, sigma)
     coverage = weight.clamp(max=1)
-    return DepthViews(result, seen, coverage, coverage < disoccluded_below)
+    invalid = (~_has_depth(z)).flatten(1).sum(1)
+    return DepthViews(result, seen, coverage, coverage < disoccluded_below, invalid)
+
+
+def _has_depth(z: Tensor) -> Tensor:
+    return (z > 0) & z.isfinite()
 
 
 def _pixel_rays(image: Tensor, dtype: torch.dtype) -> Tensor:
@@ -131,15 +140,18 @@ def _splat(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     rays = _pixel_rays(image, image.dtype)
     z = z.flatten(1)[:, None, None]  # (N, 1, 1, P)
-    valid = (z > 0) & z.isfinite()
+    valid = _has_depth(z)
     z = torch.where(valid, z, 1.0)
     matrix = transform.to(image.dtype)
     q = z * (matrix[..., :3] @ rays) + matrix[..., 3:]  # (N, V, 3, P)
-    ahead = valid & (q[:, :, 2:] > 0)
-    w = torch.where(ahead, q[:, :, 2:], 1.0)
+    # What overflows, or is so far to the side that its slopes do, is not seen.
+    aside, w = q.detach()[:, :, :2].abs().amax(2, keepdim=True), q.detach()[:, :, 2:]
+    ahead = valid & w.isfinite() & (w > 1e-28) & aside.isfinite() & (aside <= 2.0**32 * w)
+    q = torch.where(ahead, q, 1.0)
+    xy = q[:, :, :2] / q[:, :, 2:]
     # The same camera: not even rounded.
-    xy = torch.where(same[:, :, None, None], rays[:2], q[:, :, :2] / w)
-    places = torch.cat((xy, torch.where(ahead, w, 0.0)), 2)
+    xy = torch.where(same[:, :, None, None], rays[:2] + (xy - xy.detach()), xy)
+    places = torch.cat((xy, torch.where(ahead, q[:, :, 2:], 0.0)), 2)
     result, seen, weight, _ = _depth_splat(image.flatten(2), places, size[1], size[0], tolerance)
     return result, seen, weight
 
@@ -149,21 +161,23 @@ def _draw(
     size: tuple[int, int], sigma: float,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     rays = _pixel_rays(image, image.dtype)
-    world_from_camera = inverse_rigid(viewmats.to(image.dtype))
+    world_from_camera = inverse_view(viewmats.double()).to(image.dtype)
+    inverse_K = torch.linalg.inv(Ks.double()).to(image.dtype)
     Ks, targets, target_K = (x.to(image.dtype) for x in (Ks, targets, target_K))
     images, alphas = [], []
     for n in range(len(image)):
         depth = z[n].flatten()
-        keep = ((depth > 0) & depth.isfinite()).nonzero()[:, 0]
+        keep = _has_depth(depth).nonzero()[:, 0]
         depth = depth[keep]
-        points = depth * (torch.linalg.inv(Ks[n]) @ rays[:, keep])
+        points = depth * (inverse_K[n] @ rays[:, keep])
         means = (world_from_camera[n, :3, :3] @ points + world_from_camera[n, :3, 3:]).T
         focal = (Ks[n, 0, 0] * Ks[n, 1, 1]).sqrt()
+        unit = torch.linalg.det(world_from_camera[n, :3, :3]).abs() ** (1 / 3)
         drawn, alpha, _ = rasterization(
             means, torch.eye(4, dtype=image.dtype, device=image.device)[:1].expand(len(keep), 4),
-            (sigma * depth / focal)[:, None].expand(-1, 3), torch.ones_like(depth),
+            (sigma * unit * depth / focal)[:, None].expand(-1, 3), torch.ones_like(depth),
             image[n].flatten(1)[:, keep].T.contiguous(), targets[n], target_K[n], *size,
-            eps2d=0.0, packed=False, render_mode="RGB+ED",
+            near_plane=1e-28, far_plane=float("inf"), eps2d=0.0, packed=False, render_mode="RGB+ED",
         )  # fmt: skip
         images.append(drawn)
         alphas.append(alpha[..., 0])
