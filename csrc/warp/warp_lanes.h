@@ -260,11 +260,21 @@ __attribute__((noinline)) void warp_gathered(const BackwardWarp<float, S>& warp,
                         splat_int(static_cast<int>(warp.width)));
   }
   const int64_t size = warp.height * warp.width;
-  const Floats fill = splat(warp.fill);
+  const Floats fill = splat(warp.fill), zero = splat(0);
+  // A constant that is not finite is not multiplied by weights of 0.
+  const bool odd = !kGradient && !(warp.fill - warp.fill == 0);
+  const auto zeros = [&](Floats a) __attribute__((always_inline)) {
+    return both(at_least(a, zero), at_least(zero, a));
+  };
   sum_channels<kGradient>(warp, grad_output, tile, i, w, true, alive, out,
                           [&](const S* plane, int r, Floats* v) __attribute__((always_inline)) {
                             for (int k = 0; k < taps; ++k) {
-                              v[k] = gather_samples(fill, both(across[k], down[r]), plane,
+                              Floats outside = fill;
+                              if (odd) [[unlikely]] {
+                                outside = select(zeros(w.x[k]), zero, outside);
+                                outside = select(zeros(w.y[r]), zero, outside);
+                              }
+                              v[k] = gather_samples(outside, both(across[k], down[r]), plane,
                                                     add(columns[k], lines[r]), size);
                             }
                           });

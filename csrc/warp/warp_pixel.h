@@ -88,7 +88,7 @@ STEADYVIEW_HOST_DEVICE void find_taps(const BackwardWarp<T, S>& warp, const Poin
   }
 }
 
-// Sum of a plane's taps with these weights.
+// Sum of a plane's taps with these weights; the constant, which may be nan, only where it weighs.
 template <Filter filter, typename T, typename S>
 STEADYVIEW_HOST_DEVICE T weigh(const S* plane, const Taps<filter, T>& taps, const T* wx,
                                const T* wy, T fill) {
@@ -97,7 +97,8 @@ STEADYVIEW_HOST_DEVICE T weigh(const S* plane, const Taps<filter, T>& taps, cons
     T line = 0;
     for (int k = 0; k < taps.count; ++k) {
       const bool inside = taps.inside_x[k] && taps.inside_y[j];
-      line += wx[k] * (inside ? static_cast<T>(plane[taps.line[j] + taps.x[k]]) : fill);
+      const T outside = wx[k] == T(0) || wy[j] == T(0) ? T(0) : fill;
+      line += wx[k] * (inside ? static_cast<T>(plane[taps.line[j] + taps.x[k]]) : outside);
     }
     sum += wy[j] * line;
   }

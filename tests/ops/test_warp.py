@@ -190,6 +190,26 @@ def test_thread_count_does_not_matter(torch, backward_warp):
         assert all(torch.equal(a, b) for a, b in zip(result, results[0], strict=True))
 
 
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_constant_that_is_not_finite(torch, backward_warp, interpolation, dtype):
+    image = inputs(torch, shape=(1, 2, 9, 37), dtype=getattr(torch, dtype))[0]
+    flow = torch.zeros(1, 2, 9, 37, dtype=image.dtype).requires_grad_()
+    options = {"interpolation": interpolation, "border": "constant", "fill": torch.nan}
+    assert torch.equal(backward_warp(image, flow=flow, **options), image)
+    assert torch.equal(backward_warp(image, torch.eye(3)[None], **options), image)
+    shift = torch.tensor([[[1.0, 0, 3], [0, 1, 0.25], [0, 0, 1]]])
+    moved, usual = (backward_warp(image, shift, **{**options, "fill": x}) for x in (torch.nan, 0.0))
+    other = backward_warp(image, shift, **{**options, "fill": 5.0})
+    assert torch.equal(moved.isnan(), usual != other)
+    assert torch.equal(moved[~moved.isnan()], usual[~moved.isnan()])
+    # Masked, it is also out of the gradient.
+    part = backward_warp(image, flow=flow + 0.5, **options)
+    (gradient,) = torch.autograd.grad(part[~part.isnan()].sum(), flow)
+    assert gradient.isfinite().all()
+    assert gradient.any()
+
+
 def test_bad_arguments_name_themselves(torch, backward_warp):
     image, matrix, displacement = inputs(torch)
     with pytest.raises(ValueError, match="interpolation must be one of bilinear"):

@@ -1,5 +1,6 @@
 """Backward warps of tensors (C++ room `warp`)."""
 
+import math
 from typing import Any
 
 import torch
@@ -34,7 +35,8 @@ def backward_warp(
     The output pixel with centre p shows the image at `p + flow(p)`, at `grid(p)`, or at
     `source_from_output @ p + displacement(p)`. The identity returns the image bit for bit. Points
     behind the camera (w <= 0 where w is 1 at the output's centre) see what lies infinitely far out.
-    Where a source point is not finite, the output is `fill` and gradients are 0.
+    Where a source point is not finite, the output is `fill` and gradients are 0
+    (`~torch.isfinite(flow).all(1)` shows where; its sum counts them).
 
     Args:
         image: `(N, C, H, W)`, float32, float64 or uint8 (rounded, no gradients); on a CUDA device
@@ -49,7 +51,8 @@ def backward_warp(
             (a = -0.5) or lanczos3 (normalised, to 1e-5 of its kernel).
         border: what lies beyond the image: its edge repeated ("replicate"), `fill` ("constant"), 0
             ("zeros") or its mirror image dcba|abcd|dcba ("reflect").
-        fill: see above; 0 to 255 for uint8.
+        fill: see above; 0 to 255 for uint8. One that is not finite shows in every pixel that it
+            weighs in, and counts as 0 in gradients by source points.
         output_size: (width, height) of the output; the image's by default. Not with flow or grid,
             whose size it has.
 
@@ -167,7 +170,7 @@ def _fake_backward(
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     image, points, matrix, displacement, is_flow, _, _, filter, border, fill = inputs
     ctx.save_for_backward(image, points, matrix, displacement)
-    ctx.options = (is_flow, filter, border, fill)
+    ctx.options = (is_flow, filter, border, fill if math.isfinite(fill) else 0.0)
 
 
 def _backward(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:
