@@ -21,7 +21,8 @@ struct ForwardSplat {
   const T* metric;  // (batch, height, width); null for sum and average
   const T* offset;  // (batch) largest finite metric of each image; for softmax only
   T* output;        // as image; zero on entry for CUDA
-  T* weight;        // (batch, height, width) sum of weights; zero on entry for CUDA
+  T* weight;        // (batch, height, width) sum of weights, of a mean 0 where it counts as
+                    // nothing; zero on entry for CUDA
   int32_t* index;   // (batch, height, width) source pixel or -1; for nearest_z only
   uint64_t* keys;   // scratch as index, all bits set on entry; for nearest_z on CUDA only
   int64_t batch, channels, height, width;
@@ -55,9 +56,18 @@ const char* forward_splat_gradient_cuda(const ForwardSplatGradient<T>& gradient,
 
 namespace splat_maths {  // for both twins
 
-// exp(metric) beyond this below the largest counts as at it: weights stay normal numbers.
+// exp(metric) beyond this below the largest counts as at it: weights stay well above the least.
 template <typename T>
-constexpr T kMostBelow = sizeof(T) == 4 ? T(80) : T(700);
+constexpr T kMostBelow = sizeof(T) == 4 ? T(40) : T(600);
+
+// In a mean, sums of weights that are not above this count as nothing: 1 / weight stays finite.
+template <typename T>
+constexpr T kLeastWeight = sizeof(T) == 4 ? T(1e-30) : T(1e-290);
+
+template <typename T>
+STEADYVIEW_HOST_DEVICE T inverse_weight(T weight) {
+  return weight > kLeastWeight<T> ? T(1) / weight : T(0);
+}
 
 // exp to 2e-7 of its value, without a call for float on the CPU.
 STEADYVIEW_HOST_DEVICE double exponential(double x) { return std::exp(x); }
@@ -137,7 +147,7 @@ STEADYVIEW_HOST_DEVICE void scale_gradient(const ForwardSplatGradient<T>& gradie
   const int64_t pixels = splat.height * splat.width, channels = splat.channels;
   const T weight = splat.weight[n * pixels + at];
   const bool divided = normalised(splat.mode);
-  const T scale = !divided ? T(1) : weight > T(0) ? T(1) / weight : T(0);
+  const T scale = divided ? inverse_weight(weight) : T(1);
   T* out = gradient.scaled + n * (channels + 1) * pixels + at;
   T by_weight = 0;
   for (int64_t c = 0; c < channels; ++c) {

@@ -56,7 +56,11 @@ void store_band(const ForwardSplat<T>& splat, const BandSums<T>& band, int64_t n
     Quad q[4] = {sums[i], sums[i + 1], sums[i + 2], sums[i + 3]};
     transpose(q);
     Quad scale = Quad{} + T(1);
-    if (divided) scale = q[3] > 0 ? scale / q[3] : Quad{};
+    if (divided) {
+      const auto some = q[3] > kLeastWeight<T>;
+      scale = some ? scale / q[3] : Quad{};
+      q[3] = some ? q[3] : Quad{};
+    }
     for (int c = 0; c < channels; ++c) {
       q[c] *= scale;
       std::memcpy(out + c * plane + i, &q[c], sizeof(Quad));
@@ -64,9 +68,9 @@ void store_band(const ForwardSplat<T>& splat, const BandSums<T>& band, int64_t n
     if (channel == 0) std::memcpy(weights + i, &q[3], sizeof(Quad));
   }
   for (; i < count; ++i) {
-    const T scale = !divided ? T(1) : sums[i][3] > 0 ? T(1) / sums[i][3] : T(0);
+    const T weight = sums[i][3], scale = divided ? inverse_weight(weight) : T(1);
     for (int c = 0; c < channels; ++c) out[c * plane + i] = sums[i][c] * scale;
-    if (channel == 0) weights[i] = sums[i][3];
+    if (channel == 0) weights[i] = scale > 0 ? weight : T(0);
   }
 }
 
@@ -159,7 +163,7 @@ void scale_rows(const ForwardSplatGradient<T>& gradient, int64_t first, int64_t 
       const int64_t at = row * width + x;
       const T* weight = splat.weight + n * plane + at;
       for (int p = 0; p < count; ++p) {
-        scale[p] = !divided ? T(1) : weight[p] > T(0) ? T(1) / weight[p] : T(0);
+        scale[p] = divided ? inverse_weight(weight[p]) : T(1);
         by_weight[p] = gradient.grad_weight ? gradient.grad_weight[n * plane + at + p] : T(0);
       }
       T* out = gradient.scaled + n * (channels + 1) * plane + at;

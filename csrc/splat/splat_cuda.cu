@@ -44,7 +44,8 @@ __global__ void divide(ForwardSplat<T> splat) {
   const int64_t pixels = splat.height * splat.width;
   for (int64_t i = first_item(); i < splat.batch * pixels; i += item_step()) {
     const int64_t n = i / pixels, at = i % pixels;
-    const T scale = splat.weight[i] > T(0) ? T(1) / splat.weight[i] : T(0);
+    const T scale = inverse_weight(splat.weight[i]);
+    if (scale == T(0)) splat.weight[i] = T(0);
     for (int64_t c = n * splat.channels; c < (n + 1) * splat.channels; ++c) {
       splat.output[c * pixels + at] *= scale;
     }

@@ -80,9 +80,9 @@ void splat_once(const Case& c, Band splat_band, Band nearest_band, Rows scale_ro
   for (int64_t first = 0; first < c.height; first += plan.rows) {
     const int64_t last = std::min(first + plan.rows, c.height);
     for (int64_t channel = 0; channel < (nearest ? 1 : channels); channel += 3) {
-      float* const sums = zeroed_sums<float>((last - first + 2) * c.width * 4);
-      (nearest ? nearest_band : splat_band)(splat,
-                                            {0, channel, first, last, plan.reach.data(), sums});
+      const ZeroedSums<float> sums((last - first + 2) * c.width * 4);
+      (nearest ? nearest_band : splat_band)(
+          splat, {0, channel, first, last, plan.reach.data(), sums.get()});
     }
   }
   bool right = true;
@@ -155,6 +155,20 @@ void splat_all(Band splat_band, Band nearest_band, Rows scale_rows, Rows gather_
   }
 }
 
+// Large sums do not stay with the thread.
+void large_sums() {
+  using Sums = ZeroedSums<float>;
+  {
+    const Sums small(1000);
+  }
+  EXPECT(Sums::held() == 1000);
+  {
+    const Sums large(Sums::kMostKept + 1);
+    EXPECT(large.get()[Sums::kMostKept] == 0);
+  }
+  EXPECT(Sums::held() == 0);
+}
+
 }  // namespace
 
 #define STEADYVIEW_SPLAT_ALL(isa)                                                   \
@@ -162,6 +176,7 @@ void splat_all(Band splat_band, Band nearest_band, Rows scale_rows, Rows gather_
             splatting::isa::scale_rows<float>, splatting::isa::gather_rows<float>)
 
 int main() {
+  large_sums();
   STEADYVIEW_SPLAT_ALL(baseline);
 #if defined(__x86_64__)
   if (active_isa() >= Isa::avx2) STEADYVIEW_SPLAT_ALL(avx2);

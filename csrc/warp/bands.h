@@ -21,22 +21,46 @@ struct BandPlan {
 template <typename T>
 BandPlan plan_bands(const BackwardWarp<T>& warp, const double* basis);
 
-// A thread's sums, kept between calls while small: fresh memory costs more than the sums do.
+// A thread's sums, kept between calls while small: fresh memory costs more than the sums do. One at
+// a time in a thread.
 template <typename T>
-T* zeroed_sums(size_t count) {
-  struct Free {
-    void operator()(T* p) const { ::operator delete(p, std::align_val_t{64}); }
-  };
-  thread_local std::unique_ptr<T, Free> sums;
-  thread_local size_t capacity = 0;
-  if (capacity < count || capacity > count + (size_t{1} << 21)) {
-    sums.reset();
-    capacity = 0;
-    sums.reset(static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t{64})));
-    capacity = count;
+class ZeroedSums {
+ public:
+  static constexpr size_t kMostKept = size_t{1} << 21;
+
+  explicit ZeroedSums(size_t count) {
+    if (kept().count < count) {
+      kept().sums.reset();
+      kept().count = 0;
+      kept().sums.reset(static_cast<T*>(::operator new(count * sizeof(T), kAlignment)));
+      kept().count = count;
+    }
+    std::fill_n(get(), count, T(0));
   }
-  std::fill_n(sums.get(), count, T(0));
-  return sums.get();
-}
+  ~ZeroedSums() {
+    if (kept().count > kMostKept) kept() = {};
+  }
+  ZeroedSums(const ZeroedSums&) = delete;
+  ZeroedSums& operator=(const ZeroedSums&) = delete;
+
+  T* get() const { return kept().sums.get(); }
+
+  // Numbers that this thread holds.
+  static size_t held() { return kept().count; }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  struct Free {
+    void operator()(T* p) const { ::operator delete(p, kAlignment); }
+  };
+  struct Kept {
+    std::unique_ptr<T, Free> sums;
+    size_t count = 0;
+  };
+  static Kept& kept() {
+    thread_local Kept of_thread;
+    return of_thread;
+  }
+};
 
 }  // namespace steadyview

@@ -50,13 +50,14 @@ void gradient_by_image(const BackwardWarpGradient<T>& gradient, const double* ba
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / plan.count / blocks, first = i % plan.count * plan.rows;
       const int64_t last = std::min(first + plan.rows, warp.height);
+      const ZeroedSums<T> sums((last - first + 2) * warp.width * 4);
       scatter(gradient, basis,
               {.n = n,
                .channel = i / plan.count % blocks * 4,
                .first = first,
                .last = last,
                .reach = plan.reach.data() + n * warp.output_height * tiles,
-               .sums = zeroed_sums<T>((last - first + 2) * warp.width * 4)});
+               .sums = sums.get()});
     }
   });
 }

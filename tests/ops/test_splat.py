@@ -273,6 +273,33 @@ def test_opcheck_and_compile(torch, forward_splat):
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("width", [3, 40])
+def test_hardly_anything_falls(torch, forward_splat, dtype, width):
+    """Tiny shares of tiny weights: 1 / weight stays finite."""
+    dtype = getattr(torch, dtype)
+    image, flow = torch.full((1, 1, 1, width), 0.7, dtype=dtype), torch.zeros(1, 2, 1, width)
+    metric = torch.zeros(1, 1, 1, width)
+    metric[..., 1] = -1000
+    flow[0, 0, 0, 2:] = 100
+    exponent, least = (-40, 1e-30) if dtype == torch.float32 else (-600, 1e-290)
+    for share in (1e-4, 1e-12, 1e-30, 1e-38):
+        flow[0, 0, 0, 1] = share
+        arguments = [x.to(dtype, copy=True).requires_grad_() for x in (image, flow, metric)]
+        result, weight = forward_splat(*arguments)
+        assert result.isfinite().all()
+        seen = weight > 0
+        torch.testing.assert_close(result[seen], torch.full_like(result[seen], 0.7))
+        assert (result[~seen] == 0).all()
+        assert seen[0, 0, 0, :3].tolist() == [True, True, share * np.exp(exponent) > least]
+        gradients = torch.autograd.grad(result.sum() + weight.sum(), arguments)
+        assert all(x.isfinite().all() for x in gradients)
+    # Of a sum the weights stay as they are.
+    total, weight = forward_splat(*arguments[:2], mode="sum")
+    torch.testing.assert_close(total, 0.7 * weight)
+    assert weight[0, 0, 0, 2] > 0
+
+
 def test_bad_arguments_name_themselves(torch, forward_splat):
     image, flow, metric = inputs(torch)
     with pytest.raises(ValueError, match="mode must be one of sum"):

@@ -38,8 +38,9 @@ def forward_splat(
     Returns:
         The splat `(N, C, H, W)`, 0 where nothing falls, and the weights `(N, 1, H, W)`: the sum of
         shares, with linear and softmax times metric and exp(metric - the largest of the image)
-        (differences beyond 80, for float64 700, count as that); for nearest_z 1 where something
-        is seen. Where they are 0, nothing falls.
+        (differences beyond 40, for float64 600, count as that; the gradient of these weights takes
+        the largest as a constant); for nearest_z 1 where something is seen. Where they are 0,
+        nothing falls; of a mean, sums up to 1e-30, for float64 1e-290, count as 0.
 
     Raises:
         ValueError: an argument has the wrong shape, dtype, device or name, or must not be given.
