@@ -14,6 +14,7 @@ namespace steadyview::stereo {
 enum class Cost : int { census, zncc };
 
 constexpr int kRadius = 2;            // of the 5x5 window that both costs compare
+constexpr int kGroup = 16;            // planes whose costs are gathered before they are written
 constexpr int kMaxCost = 72;          // nothing in common; of census, 3 for each bit that differs
 constexpr int kUnseen = 255;          // cost at a source that does not see the point
 constexpr int kUnseenByAll = 48;      // what a plane costs when no source sees it
@@ -46,7 +47,7 @@ struct PlaneSweep {
 // Planes of the volumes, padding included.
 inline int padded_planes(int planes) { return (planes + kPlaneStep - 1) / kPlaneStep * kPlaneStep; }
 
-// Largest strip whose volumes fit into `bytes`; at least 1 row.
+// Largest strip whose volumes fit into `bytes`; at least as many rows as its margins have.
 int64_t rows_within(int64_t bytes, int64_t width, int planes);
 
 // The map from reference to source pixels, the centre of the first pixel being (0, 0) in both: the
@@ -76,6 +77,17 @@ struct Strip {
   uint16_t* winner_costs;    // (height, width)
 };
 
+// What cost_rows wants as scratch, zeros, aligned to 64: reference, warped, unseen, kept costs and
+// a group of planes, then the column sums of zncc.
+struct CostScratch {
+  int64_t stride, bytes, columns;  // columns: where the sums are
+};
+inline CostScratch cost_scratch(const PlaneSweep& p, int64_t rows) {
+  const int64_t stride = (p.width + 2 * kRadius + 63) / 64 * 64 + 64;
+  const int64_t lines = 2 * (rows + 2 * kRadius) + (1 + p.keep + kGroup) * rows;
+  return {stride, lines * stride + (p.cost == Cost::zncc ? 24 * stride : 0) + 64, lines * stride};
+}
+
 // One direction of scan lines: (dx, dy) from a pixel to the next.
 struct Direction {
   int dx, dy;
@@ -93,7 +105,7 @@ inline int64_t line_count(const Strip& strip, Direction d) {
 
 #define STEADYVIEW_STEREO_VARIANT(isa)                                                     \
   namespace isa {                                                                          \
-  void cost_rows(const Strip& strip, int64_t first, int64_t last);                         \
+  void cost_rows(const Strip& strip, int64_t first, int64_t last, uint8_t* scratch);       \
   void path_lines(const Strip& strip, Direction d, bool add, int64_t first, int64_t last); \
   void winner_rows(const Strip& strip, int64_t first, int64_t last);                       \
   }

@@ -52,7 +52,10 @@ void copy_costs(const Strip& strip, int64_t first, int64_t last) {
 void sweep_strip(const Strip& strip, int64_t begin, int64_t end) {
   const PlaneSweep& p = *strip.sweep;
   parallel_for(0, strip.rows, kCostRows, [&](int64_t first, int64_t last) {
-    STEADYVIEW_STEREO_CALL(cost_rows, strip, first, last)
+    const int64_t bytes = cost_scratch(p, last - first).bytes;
+    const auto scratch = allocate<uint8_t>(bytes);
+    std::fill_n(scratch.get(), bytes, uint8_t{0});
+    STEADYVIEW_STEREO_CALL(cost_rows, strip, first, last, scratch.get())
   });
   if (p.paths == 0) {
     parallel_for(0, strip.rows, kWinnerRows,
@@ -145,7 +148,7 @@ bool split(const double* view, double* rotation, double* translation) {
 
 int64_t rows_within(int64_t bytes, int64_t width, int planes) {
   const int64_t row = 3 * width * padded_planes(planes);
-  return std::max<int64_t>(bytes / std::max<int64_t>(row, 1) - 2 * kStripMargin, 1);
+  return std::max(bytes / std::max<int64_t>(row, 1) - 2 * kStripMargin, 2 * kStripMargin);
 }
 
 bool pixel_map(const double* reference_view, const double* reference_k, const double* source_view,

@@ -10,7 +10,6 @@ namespace steadyview::stereo::STEADYVIEW_ISA {
 namespace {
 
 constexpr int kBlock = 16;      // pixels warped at a time
-constexpr int kGroup = 16;      // planes whose costs are gathered before they are written
 constexpr int kFraction = 128;  // bilinear weights are multiples of 1 / 128
 
 // Rows of bytes with room for the window beside the picture and for whole vectors.
@@ -221,16 +220,12 @@ void write_group(const Strip& strip, int64_t first, int64_t rows, int plane, int
 }  // namespace
 
 // Costs of the strip's rows first to last.
-void cost_rows(const Strip& strip, int64_t first, int64_t last) {
+void cost_rows(const Strip& strip, int64_t first, int64_t last, uint8_t* scratch) {
   const PlaneSweep& p = *strip.sweep;
   const int64_t rows = last - first, high = rows + 2 * kRadius;
-  const int64_t stride = (p.width + 2 * kRadius + 63) / 64 * 64 + 64, size = rows * stride;
-  // Reference, warped, unseen, kept costs, a group of planes, and the column sums of zncc.
-  const int64_t sums = p.cost == Cost::zncc ? 6 * stride * 4 : 0;
-  const int64_t bytes = 2 * high * stride + (1 + p.keep + kGroup) * size;
-  auto* scratch = static_cast<uint8_t*>(calloc(static_cast<size_t>(bytes + sums + 64), 1));
-  if (!scratch) abort();  // as operator new would end in a noexcept context
-  auto* columns = reinterpret_cast<int32_t*>(scratch + (bytes + 63) / 64 * 64);
+  const CostScratch layout = cost_scratch(p, rows);
+  const int64_t stride = layout.stride, size = rows * stride;
+  auto* columns = reinterpret_cast<int32_t*>(scratch + layout.columns);
   const Rows reference{scratch, stride}, warped{scratch + high * stride, stride};
   uint8_t* unseen = scratch + 2 * high * stride;
   uint8_t* kept = unseen + size;
@@ -266,7 +261,6 @@ void cost_rows(const Strip& strip, int64_t first, int64_t last) {
     }
     write_group(strip, first, rows, plane, kGroup, tile, stride);
   }
-  free(scratch);
 }
 
 }  // namespace steadyview::stereo::STEADYVIEW_ISA

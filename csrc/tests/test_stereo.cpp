@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <random>
 #include <vector>
 
@@ -16,9 +17,13 @@ using namespace steadyview::stereo;
 namespace {
 
 struct Variant {
-  void (*cost_rows)(const Strip&, int64_t, int64_t);
+  void (*cost_rows)(const Strip&, int64_t, int64_t, uint8_t*);
   void (*path_lines)(const Strip&, Direction, bool, int64_t, int64_t);
   void (*winner_rows)(const Strip&, int64_t, int64_t);
+};
+
+struct Aligned {
+  void operator()(uint8_t* memory) const { ::operator delete(memory, std::align_val_t{64}); }
 };
 
 struct Result {
@@ -91,8 +96,15 @@ Result run(const Variant& variant, Scene& scene) {
                     winners.data(),
                     winner_costs.data()};
   const int64_t half = p.height / 2;
-  variant.cost_rows(strip, 0, half);
-  variant.cost_rows(strip, half, p.height);
+  for (const int64_t first : {int64_t{0}, half}) {
+    const int64_t last = first == 0 ? half : p.height;
+    // Exactly what it asks for, on a line of the cache.
+    const int64_t bytes = cost_scratch(p, last - first).bytes;
+    std::unique_ptr<uint8_t[], Aligned> scratch(
+        static_cast<uint8_t*>(::operator new(static_cast<size_t>(bytes), std::align_val_t{64})));
+    std::fill_n(scratch.get(), bytes, uint8_t{0});
+    variant.cost_rows(strip, first, last, scratch.get());
+  }
   for (int i = 0; i < 8; ++i) {
     const int64_t lines = line_count(strip, kDirections[i]);
     variant.path_lines(strip, kDirections[i], i > 0, 0, lines / 3);
@@ -180,6 +192,11 @@ void whole_sweep() {
   }
 }
 
+void strips() {
+  EXPECT(rows_within(0, 640, 64) == 2 * kStripMargin);  // margins are never most of the work
+  EXPECT(rows_within(int64_t{3} * 640 * 64 * 200, 640, 64) == 200 - 2 * kStripMargin);
+}
+
 void bad_cameras() {
   const double view[16] = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1};
   const double k[9] = {9, 0, 4, 0, 9, 4, 0, 0, 1}, singular[9] = {0, 0, 4, 0, 9, 4, 0, 0, 1};
@@ -210,5 +227,6 @@ int main() {
   variants({baseline::cost_rows, baseline::path_lines, baseline::winner_rows}, others);
   whole_sweep();
   bad_cameras();
+  strips();
   return test::report();
 }

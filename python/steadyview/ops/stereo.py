@@ -91,7 +91,9 @@ def plane_sweep(
             the worst match costs 72; at most 180, and the jump costs at least the step. A jump
             costs less at edges of the picture.
         least_confidence: valid pixels have more.
-        memory_mib: the volumes of costs take about this much; larger pictures go in strips of rows.
+        memory_mib: the volumes of costs take about this much, but at least what 128 rows need;
+            larger pictures go in strips of rows. Scan lines start 32 rows beyond a strip, so that
+            results depend on it a little.
 
     Returns:
         A `PlaneSweep`, with a batch axis where the reference has one.
