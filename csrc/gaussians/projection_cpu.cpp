@@ -1,8 +1,8 @@
 // Chunks of Gaussians over the threads, and the sums of the cameras' gradients in a fixed order.
 #include <vector>
 
+#include "common/isa.h"
 #include "common/parallel.h"
-#include "gaussians/dispatch.h"
 #include "gaussians/gaussians.h"
 #include "gaussians/maths.h"
 #include "gaussians/rows.h"
@@ -21,7 +21,7 @@ void project_cpu(const Projection<T>& p) {
     std::vector<int64_t> invalid(static_cast<size_t>(chunks), 0);
     parallel_for(0, p.count, kChunk, [&](int64_t first, int64_t last) {
       int64_t* count = &invalid[static_cast<size_t>(first / kChunk)];
-      STEADYVIEW_GAUSSIANS_RETURN(project_rows, p, c, first, last, count);
+      return STEADYVIEW_FOR_ISA(gaussians, project_rows(p, c, first, last, count));
     });
     p.invalid[c] = 0;
     for (int64_t count : invalid) p.invalid[c] += count;
@@ -35,7 +35,7 @@ void project_gradient_cpu(const ProjectionGradient<T>& g) {
   std::vector<double> sums(g.grad_viewmats ? static_cast<size_t>(chunks * size) : 0);
   parallel_for(0, p.count, kChunk, [&](int64_t first, int64_t last) {
     double* pose = g.grad_viewmats ? sums.data() + first / kChunk * size : nullptr;
-    STEADYVIEW_GAUSSIANS_RETURN(project_gradient_rows, g, first, last, pose);
+    return STEADYVIEW_FOR_ISA(gaussians, project_gradient_rows(g, first, last, pose));
   });
   if (!g.grad_viewmats) return;
   for (int64_t c = 0; c < p.cameras; ++c) {
@@ -51,14 +51,14 @@ void project_gradient_cpu(const ProjectionGradient<T>& g) {
 template <typename T>
 void harmonics_cpu(const Harmonics<T>& h) {
   parallel_for(0, h.count, kChunk, [&](int64_t first, int64_t last) {
-    STEADYVIEW_GAUSSIANS_RETURN(harmonics_rows, h, first, last);
+    return STEADYVIEW_FOR_ISA(gaussians, harmonics_rows(h, first, last));
   });
 }
 
 template <typename T>
 void harmonics_gradient_cpu(const HarmonicsGradient<T>& g) {
   parallel_for(0, g.forward.count, kChunk, [&](int64_t first, int64_t last) {
-    STEADYVIEW_GAUSSIANS_RETURN(harmonics_gradient_rows, g, first, last);
+    return STEADYVIEW_FOR_ISA(gaussians, harmonics_gradient_rows(g, first, last));
   });
 }
 

@@ -3,8 +3,8 @@
 #include <memory>
 #include <vector>
 
+#include "common/isa.h"
 #include "common/parallel.h"
-#include "gaussians/dispatch.h"
 #include "gaussians/gaussians.h"
 #include "gaussians/rows.h"
 #include "gaussians/tiles.h"
@@ -27,7 +27,8 @@ struct Scene {
 template <typename T>
 int64_t make_splats(const Raster<T>& r, int64_t base, int64_t group, int channels, int64_t first,
                     int64_t last, Splat<T>* splats, Keyed<T>* keyed) {
-  STEADYVIEW_GAUSSIANS_RETURN(splat_rows, r, base, group, channels, first, last, splats, keyed);
+  return STEADYVIEW_FOR_ISA(gaussians,
+                            splat_rows(r, base, group, channels, first, last, splats, keyed));
 }
 
 template <typename T>
@@ -96,12 +97,12 @@ TileJob<T> make_job(const Raster<T>& r, const Scene<T>& scene, int64_t group, in
 
 template <typename T>
 void draw(const TileJob<T>& job, int channels) {
-  STEADYVIEW_GAUSSIANS_RETURN(draw_tile, job, channels);
+  return STEADYVIEW_FOR_ISA(gaussians, draw_tile(job, channels));
 }
 
 template <typename T>
 void take_gradient(const TileGradientJob<T>& job, int channels, bool with_abs) {
-  STEADYVIEW_GAUSSIANS_RETURN(tile_gradient, job, channels, with_abs);
+  return STEADYVIEW_FOR_ISA(gaussians, tile_gradient(job, channels, with_abs));
 }
 
 // Adds up a splat's records in their order, and turns the sums into gradients.

@@ -22,19 +22,7 @@ extern const TileFunction nearest_tile;
 
 namespace {
 
-TileFunction tile_function() {
-#if defined(__x86_64__)
-  switch (active_isa()) {
-    case Isa::avx512:
-      return avx512::nearest_tile;
-    case Isa::avx2:
-      return avx2::nearest_tile;
-    case Isa::baseline:
-      break;
-  }
-#endif
-  return baseline::nearest_tile;
-}
+TileFunction tile_function() { return STEADYVIEW_FOR_ISA(matching, nearest_tile); }
 
 int32_t squared_norm(const uint8_t* values, int length) {
   int32_t sum = 0;

@@ -27,20 +27,10 @@ extern const PatchKernels patch_kernels;
 #endif
 
 const PyramidKernels& active_pyramid_kernels() {
-#if defined(__x86_64__)
-  if (active_isa() == Isa::avx512) return avx512::pyramid_kernels;
-  if (active_isa() == Isa::avx2) return avx2::pyramid_kernels;
-#endif
-  return baseline::pyramid_kernels;
+  return STEADYVIEW_FOR_ISA(matching, pyramid_kernels);
 }
 
-const PatchKernels& active_patch_kernels() {
-#if defined(__x86_64__)
-  if (active_isa() == Isa::avx512) return avx512::patch_kernels;
-  if (active_isa() == Isa::avx2) return avx2::patch_kernels;
-#endif
-  return baseline::patch_kernels;
-}
+const PatchKernels& active_patch_kernels() { return STEADYVIEW_FOR_ISA(matching, patch_kernels); }
 
 namespace {
 

@@ -16,18 +16,6 @@ extern const Kernels table;
 }
 #endif
 
-const Kernels& kernels() {
-#if defined(__x86_64__)
-  switch (active_isa()) {
-    case Isa::avx512:
-      return avx512::table;
-    case Isa::avx2:
-      return avx2::table;
-    case Isa::baseline:
-      break;
-  }
-#endif
-  return baseline::table;
-}
+const Kernels& kernels() { return STEADYVIEW_FOR_ISA(motion, table); }
 
 }  // namespace steadyview::motion

@@ -1,5 +1,5 @@
+#include "common/launch.h"
 #include "multiplane/depth_splat.h"
-#include "multiplane/launch.h"
 
 namespace steadyview {
 namespace {

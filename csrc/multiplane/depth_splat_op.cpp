@@ -56,8 +56,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> depth_splat(const at:
   multiplane::for_type(image, [&]<typename T>() {
     const DepthSplat<T> params =
         make_params<T>(source, to, output, depth, weight, limit, tolerance);
-    multiplane::dispatch(
-        kOp, image, [&] { depth_splat_cpu(params); },
+    on_device(
+        kOp, "tensors", image, [&] { depth_splat_cpu(params); },
         [&]([[maybe_unused]] void* stream) -> const char* {
           at::Tensor nearest = at::empty(depth.sizes(), depth.options().dtype(at::kInt));
           [[maybe_unused]] auto* keys = reinterpret_cast<uint32_t*>(nearest.data_ptr());
@@ -97,8 +97,8 @@ std::tuple<at::Tensor, at::Tensor> depth_splat_backward(
         .grad_weight = by_weight.const_data_ptr<T>(),
         .grad_image = grad_image.mutable_data_ptr<T>(),
         .grad_places = grad_places.mutable_data_ptr<T>()};
-    multiplane::dispatch(
-        kOp, image, [&] { depth_splat_gradient_cpu(params); },
+    on_device(
+        kOp, "tensors", image, [&] { depth_splat_gradient_cpu(params); },
         [&]([[maybe_unused]] void* stream) {
           return STEADYVIEW_CUDA_CALL(depth_splat_gradient_cuda(params, stream));
         });

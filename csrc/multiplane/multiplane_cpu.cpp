@@ -104,8 +104,8 @@ class Projector {
       }
       const int64_t first = row * p_.width + left;
       run.depth = p_.depth + n_ * p_.height * p_.width + first;
-      STEADYVIEW_MULTIPLANE(project_row, run, target_.get() + first, target_depth_.get() + first,
-                            rows);
+      STEADYVIEW_FOR_ISA(
+          multiplane, project_row(run, target_.get() + first, target_depth_.get() + first, rows));
     }
   }
 
@@ -132,7 +132,8 @@ class Projector {
         }
       }
     }
-    STEADYVIEW_MULTIPLANE(unpack_row, nearest.get(), count, depth_.get() + begin, landed_ + begin);
+    STEADYVIEW_FOR_ISA(multiplane,
+                       unpack_row(nearest.get(), count, depth_.get() + begin, landed_ + begin));
   }
 
   // The source's own camera: what is seen is known, whatever its depth.
@@ -171,15 +172,16 @@ class Projector {
 
   void label(int64_t row) {
     uint8_t* labels = padded(labels_, row);
-    STEADYVIEW_MULTIPLANE(label_row, depth_.get() + row * width_, width_, edges_, p_.planes - 1,
-                          labels);
+    STEADYVIEW_FOR_ISA(
+        multiplane, label_row(depth_.get() + row * width_, width_, edges_, p_.planes - 1, labels));
     pad(labels);
   }
 
   void keep(int64_t row) {
     uint8_t* kept = padded(kept_, row);
-    STEADYVIEW_MULTIPLANE(keep_row, padded(labels_, row - 1), padded(labels_, row),
-                          padded(labels_, row + 1), width_, needed_neighbours(p_.keep_above), kept);
+    STEADYVIEW_FOR_ISA(multiplane, keep_row(padded(labels_, row - 1), padded(labels_, row),
+                                            padded(labels_, row + 1), width_,
+                                            needed_neighbours(p_.keep_above), kept));
     pad(kept);
     std::memcpy(p_.kept + (view_ * height_ + row) * width_, kept, static_cast<size_t>(width_));
   }
@@ -194,7 +196,7 @@ class Projector {
     std::vector<int32_t> filled;
     const uint8_t whole[9] = {};
     const bool whole_shown = find_owner(whole, p_.fill_above) == 0;
-    STEADYVIEW_MULTIPLANE(same_row, rows[0], rows[1], rows[2], width_, owner);
+    STEADYVIEW_FOR_ISA(multiplane, same_row(rows[0], rows[1], rows[2], width_, owner));
     for (int64_t i = 0; i < width_; ++i) {
       const uint8_t kept = rows[1][i];
       if (owner[i] && whole_shown) {
@@ -213,7 +215,7 @@ class Projector {
     for (int64_t c = 0; c < p_.channels; ++c) {
       const T* source = p_.image + (n_ * p_.channels + c) * source_size;
       T* output = p_.output + (view_ * p_.channels + c) * size + row * width_;
-      STEADYVIEW_MULTIPLANE(gather_row, source, index, width_, output);
+      STEADYVIEW_FOR_ISA(multiplane, gather_row(source, index, width_, output));
     }
     for (int32_t i : filled) {
       if (owner[i] != kNoPlane) fill(row, i, rows, owner[i]);
@@ -259,8 +261,8 @@ class Projector {
 template <typename T>
 void project_all(const MultiplaneProject<T>& p) {
   for (int64_t n = 0; n < p.batch; ++n) {
-    p.invalid[n] =
-        STEADYVIEW_MULTIPLANE(count_invalid, p.depth + n * p.height * p.width, p.height * p.width);
+    p.invalid[n] = STEADYVIEW_FOR_ISA(
+        multiplane, count_invalid(p.depth + n * p.height * p.width, p.height * p.width));
   }
   if (p.views == 0 || p.output_height * p.output_width == 0) return;
   Projector<T> projector(p);

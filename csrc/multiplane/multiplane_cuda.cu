@@ -1,4 +1,4 @@
-#include "multiplane/launch.h"
+#include "common/launch.h"
 #include "multiplane/multiplane.h"
 #include "multiplane/multiplane_maths.h"
 #include "multiplane/ranks.h"

@@ -13,7 +13,6 @@ namespace {
 constexpr const char* kProject = "multiplane_project";
 
 using multiplane::check_pixels;
-using multiplane::dispatch;
 using multiplane::for_type;
 
 void check_project(const at::Tensor& image, const at::Tensor& depth, const at::Tensor& transform,
@@ -92,8 +91,8 @@ MultiplaneViews multiplane_project(const at::Tensor& image, const at::Tensor& de
         .split = static_cast<Split>(split),
         .keep_above = keep_above,
         .fill_above = fill_above};
-    dispatch(
-        kProject, image, [&] { multiplane_project_cpu(params); },
+    on_device(
+        kProject, "tensors", image, [&] { multiplane_project_cpu(params); },
         [&]([[maybe_unused]] void* stream) -> const char* {
 #ifdef STEADYVIEW_HAS_CUDA
           at::Tensor nearest = at::empty({height, width}, options.dtype(at::kLong));
@@ -106,7 +105,7 @@ MultiplaneViews multiplane_project(const at::Tensor& image, const at::Tensor& de
               values.mutable_data_ptr<float>()};
           return multiplane_project_cuda(params, scratch, stream);
 #else
-          return nullptr;
+          return kNoCuda;
 #endif
         });
   });
@@ -142,8 +141,8 @@ at::Tensor multiplane_project_backward(const at::Tensor& grad_output, const at::
                                               .width = width,
                                               .output_height = sizes[3],
                                               .output_width = sizes[4]};
-    dispatch(
-        kProject, grad, [&] { multiplane_project_gradient_cpu(params); },
+    on_device(
+        kProject, "tensors", grad, [&] { multiplane_project_gradient_cpu(params); },
         [&]([[maybe_unused]] void* stream) {
           return STEADYVIEW_CUDA_CALL(multiplane_project_gradient_cuda(params, stream));
         });

@@ -48,8 +48,8 @@ at::Tensor multiplane_render(const at::Tensor& planes, const at::Tensor& source_
   multiplane::for_type(planes, [&]<typename T>() {
     MultiplaneRender<T> params = make_params<T>(source, matrix, height, width);
     params.output = output.mutable_data_ptr<T>();
-    multiplane::dispatch(
-        kOp, planes, [&] { multiplane_render_cpu(params); },
+    on_device(
+        kOp, "tensors", planes, [&] { multiplane_render_cpu(params); },
         [&]([[maybe_unused]] void* stream) {
           return STEADYVIEW_CUDA_CALL(multiplane_render_cuda(params, stream));
         });
@@ -78,8 +78,8 @@ std::tuple<at::Tensor, at::Tensor> multiplane_render_backward(const at::Tensor& 
         .samples = samples.mutable_data_ptr<T>(),
         .grad_planes = grad_planes.mutable_data_ptr<T>(),
         .grad_matrix = by_matrix ? grad_matrix.mutable_data_ptr<double>() : nullptr};
-    multiplane::dispatch(
-        kOp, planes, [&] { multiplane_render_gradient_cpu(params); },
+    on_device(
+        kOp, "tensors", planes, [&] { multiplane_render_gradient_cpu(params); },
         [&]([[maybe_unused]] void* stream) {
           return STEADYVIEW_CUDA_CALL(multiplane_render_gradient_cuda(params, stream));
         });

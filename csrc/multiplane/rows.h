@@ -43,14 +43,4 @@ STEADYVIEW_MULTIPLANE_ROWS(avx2)
 STEADYVIEW_MULTIPLANE_ROWS(avx512)
 #undef STEADYVIEW_MULTIPLANE_ROWS
 
-// Calls function(...) of the variant for this processor.
-#if defined(__x86_64__)
-#define STEADYVIEW_MULTIPLANE(function, ...)                                           \
-  (active_isa() == Isa::avx512 ? steadyview::multiplane::avx512::function(__VA_ARGS__) \
-   : active_isa() == Isa::avx2 ? steadyview::multiplane::avx2::function(__VA_ARGS__)   \
-                               : steadyview::multiplane::baseline::function(__VA_ARGS__))
-#else
-#define STEADYVIEW_MULTIPLANE(function, ...) steadyview::multiplane::baseline::function(__VA_ARGS__)
-#endif
-
 }  // namespace steadyview::multiplane

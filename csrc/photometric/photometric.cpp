@@ -22,19 +22,7 @@ extern const TileFunction loss_tile;
 
 namespace {
 
-TileFunction tile_function() {
-#if defined(__x86_64__)
-  switch (active_isa()) {
-    case Isa::avx512:
-      return avx512::loss_tile;
-    case Isa::avx2:
-      return avx2::loss_tile;
-    case Isa::baseline:
-      break;
-  }
-#endif
-  return baseline::loss_tile;
-}
+TileFunction tile_function() { return STEADYVIEW_FOR_ISA(photometric, loss_tile); }
 
 }  // namespace
 

@@ -8,15 +8,6 @@ namespace {
 
 constexpr int64_t kRows = 8;
 
-#if defined(__x86_64__)
-#define STEADYVIEW_SPLAT_BEST(...)                              \
-  (active_isa() == Isa::avx512 ? splatting::avx512::__VA_ARGS__ \
-   : active_isa() == Isa::avx2 ? splatting::avx2::__VA_ARGS__   \
-                               : splatting::baseline::__VA_ARGS__)
-#else
-#define STEADYVIEW_SPLAT_BEST(...) (splatting::baseline::__VA_ARGS__)
-#endif
-
 }  // namespace
 
 template <typename T>
@@ -27,8 +18,8 @@ void forward_splat_cpu(const ForwardSplat<T>& splat) {
   const int64_t tiles = (splat.width + kWarpTile - 1) / kWarpTile;
   // Without channels there are still weights.
   const int64_t blocks = nearest || splat.channels == 0 ? 1 : (splat.channels + 2) / 3;
-  const auto band =
-      nearest ? STEADYVIEW_SPLAT_BEST(nearest_band<T>) : STEADYVIEW_SPLAT_BEST(splat_band<T>);
+  const auto band = nearest ? STEADYVIEW_FOR_ISA(splatting, nearest_band<T>)
+                            : STEADYVIEW_FOR_ISA(splatting, splat_band<T>);
   parallel_for(0, splat.batch * blocks * plan.count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / plan.count / blocks, first = i % plan.count * plan.rows;
@@ -50,10 +41,10 @@ void forward_splat_gradient_cpu(const ForwardSplatGradient<T>& gradient) {
   const int64_t rows = splat.batch * splat.height;
   if (splat.width == 0) return;
   if (splat.mode != SplatMode::nearest_z) {
-    const auto scale = STEADYVIEW_SPLAT_BEST(scale_rows<T>);
+    const auto scale = STEADYVIEW_FOR_ISA(splatting, scale_rows<T>);
     parallel_for(0, rows, kRows, [&](int64_t a, int64_t b) { scale(gradient, a, b); });
   }
-  const auto gather = STEADYVIEW_SPLAT_BEST(gather_rows<T>);
+  const auto gather = STEADYVIEW_FOR_ISA(splatting, gather_rows<T>);
   parallel_for(0, rows, kRows, [&](int64_t a, int64_t b) { gather(gradient, a, b); });
 }
 

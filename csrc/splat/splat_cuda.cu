@@ -1,18 +1,10 @@
-#include <cuda_runtime.h>
-
+#include "common/launch.h"
 #include "splat/splat.h"
 
 namespace steadyview {
 namespace {
 
 using namespace splat_maths;
-
-constexpr int kThreads = 256;
-
-__device__ int64_t first_item() {
-  return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
-__device__ int64_t item_step() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
 // A thread a source pixel: adds to the four pixels around where it goes.
 template <typename T>
@@ -110,36 +102,28 @@ __global__ void gather_gradients(ForwardSplatGradient<T> gradient) {
   }
 }
 
-template <typename Params>
-const char* launch(void (*kernel)(Params), const Params& params, int64_t items, void* stream) {
-  if (items == 0) return nullptr;
-  const int64_t blocks = (items + kThreads - 1) / kThreads;
-  const unsigned grid = static_cast<unsigned>(blocks < 65535 ? blocks : 65535);
-  kernel<<<grid, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(params);
-  const cudaError_t error = cudaGetLastError();
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
-}
-
 }  // namespace
 
 template <typename T>
 const char* forward_splat_cuda(const ForwardSplat<T>& splat, void* stream) {
   const int64_t items = splat.batch * splat.height * splat.width;
   const bool nearest = splat.mode == SplatMode::nearest_z;
-  const char* error = launch(nearest ? find_nearest<T> : add_pixels<T>, splat, items, stream);
-  if (error || !(nearest || normalised(splat.mode))) return error;
-  return launch(nearest ? show_nearest<T> : divide<T>, splat, items, stream);
+  Launcher launcher(stream);
+  launcher.run(nearest ? find_nearest<T> : add_pixels<T>, items, splat);
+  if (nearest || normalised(splat.mode)) {
+    launcher.run(nearest ? show_nearest<T> : divide<T>, items, splat);
+  }
+  return launcher.result();
 }
 
 template <typename T>
 const char* forward_splat_gradient_cuda(const ForwardSplatGradient<T>& gradient, void* stream) {
   const ForwardSplat<T>& splat = gradient.forward;
   const int64_t items = splat.batch * splat.height * splat.width;
-  if (splat.mode != SplatMode::nearest_z) {
-    const char* error = launch(scale_gradients<T>, gradient, items, stream);
-    if (error) return error;
-  }
-  return launch(gather_gradients<T>, gradient, items, stream);
+  Launcher launcher(stream);
+  if (splat.mode != SplatMode::nearest_z) launcher.run(scale_gradients<T>, items, gradient);
+  launcher.run(gather_gradients<T>, items, gradient);
+  return launcher.result();
 }
 
 #define STEADYVIEW_INSTANTIATE(T)                                         \

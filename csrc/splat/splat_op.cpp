@@ -1,14 +1,11 @@
 #include "splat/splat_op.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
-#include <c10/core/DeviceGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "common/check.h"
-#include "common/parallel.h"
+#include "common/device_op.h"
 #include "splat/splat.h"
 
 namespace steadyview {
@@ -80,30 +77,6 @@ struct Inputs {
   }
 };
 
-// Runs a kernel on the device of `tensor`: cpu(), or cuda(stream), which may return an error.
-template <typename Cpu, typename Cuda>
-void dispatch(const at::Tensor& tensor, Cpu cpu, Cuda cuda) {
-  if (tensor.device().is_cpu()) {
-    set_num_threads(at::get_num_threads());
-    cpu();
-    return;
-  }
-  if (!tensor.device().is_cuda())
-    check::fail(kOp, "image must be on cpu or cuda, got ", tensor.device());
-  const c10::DeviceGuard guard(tensor.device());
-  const c10::impl::VirtualGuardImpl device(tensor.device().type());
-  const char* error = cuda(device.getStreamNativeHandle(device.getStream(tensor.device())));
-  if (error) throw std::runtime_error(std::string(kOp) + ": CUDA: " + error);
-}
-
-#ifdef STEADYVIEW_HAS_CUDA
-#define STEADYVIEW_ON_CUDA(call) call
-#else
-#define STEADYVIEW_ON_CUDA(call)                                                  \
-  "built without the CUDA kernels; put nvcc on PATH and run `make install` with " \
-  "STEADYVIEW_CUDA=ON"
-#endif
-
 }  // namespace
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> forward_splat(const at::Tensor& image,
@@ -129,10 +102,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> forward_splat(const at::Tensor& i
       keys = at::full({batch, height, width}, -1, image.options().dtype(at::kLong));
       params.keys = reinterpret_cast<uint64_t*>(keys.mutable_data_ptr<int64_t>());
     }
-    dispatch(
-        inputs.image, [&] { forward_splat_cpu(params); },
+    on_device(
+        kOp, "image", inputs.image, [&] { forward_splat_cpu(params); },
         [&]([[maybe_unused]] void* stream) {
-          return STEADYVIEW_ON_CUDA(forward_splat_cuda(params, stream));
+          return STEADYVIEW_CUDA_CALL(forward_splat_cuda(params, stream));
         });
   };
   image.scalar_type() == at::kFloat ? compute.operator()<float>() : compute.operator()<double>();
@@ -179,10 +152,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> forward_splat_backward(
         .grad_image = grad_image.mutable_data_ptr<T>(),
         .grad_flow = grad_flow.mutable_data_ptr<T>(),
         .grad_metric = metric ? grad_metric.mutable_data_ptr<T>() : nullptr};
-    dispatch(
-        inputs.image, [&] { forward_splat_gradient_cpu(params); },
+    on_device(
+        kOp, "image", inputs.image, [&] { forward_splat_gradient_cpu(params); },
         [&]([[maybe_unused]] void* stream) {
-          return STEADYVIEW_ON_CUDA(forward_splat_gradient_cuda(params, stream));
+          return STEADYVIEW_CUDA_CALL(forward_splat_gradient_cuda(params, stream));
         });
   };
   type == at::kFloat ? compute.operator()<float>() : compute.operator()<double>();

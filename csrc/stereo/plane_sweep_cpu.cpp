@@ -9,20 +9,6 @@
 #include "stereo/plane_sweep.h"
 #include "stereo/sweep_maths.h"
 
-#if defined(__x86_64__)
-#define STEADYVIEW_STEREO_CALL(function, ...) \
-  switch (active_isa()) {                     \
-    case Isa::avx512:                         \
-      return avx512::function(__VA_ARGS__);   \
-    case Isa::avx2:                           \
-      return avx2::function(__VA_ARGS__);     \
-    default:                                  \
-      return baseline::function(__VA_ARGS__); \
-  }
-#else
-#define STEADYVIEW_STEREO_CALL(function, ...) return baseline::function(__VA_ARGS__)
-#endif
-
 namespace steadyview::stereo {
 namespace {
 
@@ -55,7 +41,7 @@ void sweep_strip(const Strip& strip, int64_t begin, int64_t end) {
     const int64_t bytes = cost_scratch(p, last - first).bytes;
     const auto scratch = allocate<uint8_t>(bytes);
     std::fill_n(scratch.get(), bytes, uint8_t{0});
-    STEADYVIEW_STEREO_CALL(cost_rows, strip, first, last, scratch.get())
+    STEADYVIEW_FOR_ISA(stereo, cost_rows(strip, first, last, scratch.get()));
   });
   if (p.paths == 0) {
     parallel_for(0, strip.rows, kWinnerRows,
@@ -64,12 +50,13 @@ void sweep_strip(const Strip& strip, int64_t begin, int64_t end) {
   for (int i = 0; i < p.paths; ++i) {
     const Direction d = kDirections[i];
     parallel_for(0, line_count(strip, d), kLineChunk, [&](int64_t first, int64_t last) {
-      STEADYVIEW_STEREO_CALL(path_lines, strip, d, i > 0, first, last)
+      STEADYVIEW_FOR_ISA(stereo, path_lines(strip, d, i > 0, first, last));
     });
   }
-  parallel_for(
-      begin - strip.first, end - strip.first, kWinnerRows,
-      [&](int64_t first, int64_t last) { STEADYVIEW_STEREO_CALL(winner_rows, strip, first, last) });
+  parallel_for(begin - strip.first, end - strip.first, kWinnerRows,
+               [&](int64_t first, int64_t last) {
+                 STEADYVIEW_FOR_ISA(stereo, winner_rows(strip, first, last));
+               });
 }
 
 // Each pixel claims the source pixel that it sees at its depth, the cheapest claim holds it, and a

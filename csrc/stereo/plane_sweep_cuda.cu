@@ -1,18 +1,11 @@
-#include <cuda_runtime.h>
-
+#include "common/launch.h"
 #include "stereo/plane_sweep.h"
 #include "stereo/sweep_maths.h"
 
 namespace steadyview::stereo {
 namespace {
 
-constexpr int kThreads = 256;
 constexpr int kWindow = 2 * kRadius + 1;
-
-__device__ int64_t first_item() {
-  return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
-__device__ int64_t item_step() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
 // Grey value where the source sees a reference pixel on a plane, in the CPU's steps of 1 / 128.
 __device__ int sample(const PlaneSweep& p, const uint8_t* image, const double* map,

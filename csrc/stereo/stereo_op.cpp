@@ -1,18 +1,15 @@
 #include "stereo/stereo_op.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/zeros.h>
-#include <c10/core/DeviceGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <cmath>
 #include <vector>
 
 #include "common/check.h"
-#include "common/parallel.h"
+#include "common/device_op.h"
 #include "stereo/plane_sweep.h"
 
 namespace steadyview {
@@ -126,20 +123,16 @@ std::vector<double> source_maps(const at::Tensor& viewmats, const at::Tensor& Ks
 }
 
 void compute(const PlaneSweep& sweep, const at::Tensor& images) {
-  if (images.device().is_cpu()) return plane_sweep_cpu(sweep);
+  on_device(
+      kOp, "images", images, [&] { plane_sweep_cpu(sweep); },
+      [&]([[maybe_unused]] void* stream) -> const char* {
 #ifdef STEADYVIEW_HAS_CUDA
-  const c10::DeviceGuard guard(images.device());
-  const c10::impl::VirtualGuardImpl device(images.device().type());
-  at::Tensor scratch = at::empty({plane_sweep_scratch(sweep)}, images.options());
-  const char* error =
-      plane_sweep_cuda(sweep, scratch.mutable_data_ptr<uint8_t>(),
-                       device.getStreamNativeHandle(device.getStream(images.device())));
-  if (error) throw std::runtime_error(std::string(kOp) + ": CUDA: " + error);
+        at::Tensor scratch = at::empty({plane_sweep_scratch(sweep)}, images.options());
+        return plane_sweep_cuda(sweep, scratch.mutable_data_ptr<uint8_t>(), stream);
 #else
-  throw std::runtime_error(
-      "plane_sweep: built without the CUDA kernels; put nvcc on PATH and run `make install` with "
-      "STEADYVIEW_CUDA=ON");
+        return kNoCuda;
 #endif
+      });
 }
 
 }  // namespace
@@ -183,7 +176,6 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> plane_sweep(
     inverse = inverse.to(images.device());
     device_maps = device_maps.to(images.device());
   }
-  set_num_threads(at::get_num_threads());
   for (int64_t n = 0; n < batch; ++n) {
     const int64_t pixels = height * width;
     compute({.images = images.const_data_ptr<uint8_t>() + n * views * pixels,

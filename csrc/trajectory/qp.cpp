@@ -72,11 +72,7 @@ ChainQpResult solve(const ChainQp& qp, const ChainQpOptions& options, double* x,
     result.status = ChainQpStatus::solved;
     return result;
   }
-#if defined(__x86_64__)
-  if (active_isa() == Isa::avx512) return avx512::solve_chain(qp, options, x, multipliers, warm);
-  if (active_isa() == Isa::avx2) return avx2::solve_chain(qp, options, x, multipliers, warm);
-#endif
-  return baseline::solve_chain(qp, options, x, multipliers, warm);
+  return STEADYVIEW_FOR_ISA(steadyview, solve_chain(qp, options, x, multipliers, warm));
 }
 
 }  // namespace steadyview

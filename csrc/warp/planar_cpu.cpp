@@ -65,18 +65,10 @@ std::vector<double> cosine_table(const PlaneWarp& plane, int64_t groups) {
 
 using WarpRows = void (*)(const PlaneWarp&, const planar::Tables&, double*, int64_t, int64_t);
 
-WarpRows best_variant() {
-#if defined(__x86_64__)
-  if (active_isa() == Isa::avx512) return planar::avx512::warp_rows;
-  if (active_isa() == Isa::avx2) return planar::avx2::warp_rows;
-#endif
-  return planar::baseline::warp_rows;
-}
-
 }  // namespace
 
 void warp_planes(const PlaneWarp* planes, int count) {
-  const WarpRows warp_rows = best_variant();
+  const WarpRows warp_rows = STEADYVIEW_FOR_ISA(planar, warp_rows);
   std::vector<planar::Tables> tables(count);
   std::vector<std::vector<double>> cosines(count);
   std::vector<int64_t> blocks(count + 1, 0);  // pieces of work before each plane

@@ -12,15 +12,6 @@ namespace {
 constexpr int64_t kRows = 8;       // output rows of one piece of work
 constexpr int64_t kBandRows = 32;  // image rows of one, in the gradient by the image
 
-#if defined(__x86_64__)
-#define STEADYVIEW_WARP_BEST(...)                             \
-  (active_isa() == Isa::avx512 ? warping::avx512::__VA_ARGS__ \
-   : active_isa() == Isa::avx2 ? warping::avx2::__VA_ARGS__   \
-                               : warping::baseline::__VA_ARGS__)
-#else
-#define STEADYVIEW_WARP_BEST(...) (warping::baseline::__VA_ARGS__)
-#endif
-
 // Cosines of the pixels of an output row, by cos((v + 1) a) = 2 cos a cos(v a) - cos((v - 1) a).
 template <typename T, typename S>
 std::vector<double> cosine_basis(const BackwardWarp<T, S>& warp) {
@@ -45,7 +36,7 @@ void gradient_by_image(const BackwardWarpGradient<T>& gradient, const double* ba
   const BandPlan plan = plan_bands(warp, basis);
   const int64_t tiles = (warp.output_width + kWarpTile - 1) / kWarpTile;
   const int64_t blocks = (warp.channels + 3) / 4;
-  const auto scatter = STEADYVIEW_WARP_BEST(scatter_band<T>);
+  const auto scatter = STEADYVIEW_FOR_ISA(warping, scatter_band<T>);
   parallel_for(0, warp.batch * blocks * plan.count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / plan.count / blocks, first = i % plan.count * plan.rows;
@@ -68,7 +59,7 @@ void gradient_by_terms(const BackwardWarpGradient<T>& gradient, const double* ba
   const int terms = warp.motion.displacement ? warp.motion.terms : 0;
   const int64_t rows = warp.output_height, size = 6 + 2 * terms;
   std::vector<double> sums(warp.batch * rows * size);
-  const auto sum = STEADYVIEW_WARP_BEST(sum_rows<T>);
+  const auto sum = STEADYVIEW_FOR_ISA(warping, sum_rows<T>);
   parallel_for(0, warp.batch * rows, kRows, [&](int64_t first, int64_t last) {
     sum(gradient, basis, first, last, sums.data() + first * size);
   });
@@ -98,7 +89,7 @@ template <typename T>
 BandPlan plan_bands(const BackwardWarp<T>& warp, const double* basis) {
   const int64_t tiles = (warp.output_width + kWarpTile - 1) / kWarpTile;
   BandPlan plan{std::vector<RowReach>(warp.batch * warp.output_height * tiles), kBandRows, 0};
-  const auto find = STEADYVIEW_WARP_BEST(find_reach<T>);
+  const auto find = STEADYVIEW_FOR_ISA(warping, find_reach<T>);
   parallel_for(0, warp.batch * warp.output_height, kRows, [&](int64_t first, int64_t last) {
     find(warp, basis, first, last, plan.reach.data());
   });
@@ -122,7 +113,7 @@ template <typename T, typename S>
 void backward_warp_cpu(const BackwardWarp<T, S>& warp) {
   if (warp.channels == 0 || warp.output_width == 0) return;
   const std::vector<double> basis = cosine_basis(warp);
-  const auto rows = STEADYVIEW_WARP_BEST(warp_rows<T, S>);
+  const auto rows = STEADYVIEW_FOR_ISA(warping, warp_rows<T, S>);
   parallel_for(0, warp.batch * warp.output_height, kRows,
                [&](int64_t first, int64_t last) { rows(warp, basis.data(), first, last); });
 }
@@ -133,7 +124,7 @@ void backward_warp_gradient_cpu(const BackwardWarpGradient<T>& gradient) {
   const std::vector<double> basis = cosine_basis(warp);
   if (gradient.grad_image) gradient_by_image(gradient, basis.data());
   if (!gradient.grad_points) return;
-  const auto points = STEADYVIEW_WARP_BEST(gradient_rows<T>);
+  const auto points = STEADYVIEW_FOR_ISA(warping, gradient_rows<T>);
   parallel_for(0, warp.batch * warp.output_height, kRows,
                [&](int64_t first, int64_t last) { points(gradient, basis.data(), first, last); });
   if (gradient.grad_terms) gradient_by_terms(gradient, basis.data());

@@ -1,9 +1,9 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
-#include <cuda_runtime.h>
 
 #include <type_traits>
 
+#include "common/launch.h"
 #include "warp/warp_pixel.h"
 
 namespace steadyview {
@@ -11,17 +11,10 @@ namespace {
 
 using namespace warp_maths;
 
-constexpr int kThreads = 256;
-
 // What kernels call the types of the interface.
 template <typename S>
 using Stored = std::conditional_t<std::is_same_v<S, Half16>, __half,
                                   std::conditional_t<std::is_same_v<S, Brain16>, __nv_bfloat16, S>>;
-
-__device__ int64_t first_item() {
-  return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
-__device__ int64_t item_step() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
 // A thread an output pixel, all its channels.
 template <Filter filter, typename T, typename S>
@@ -83,20 +76,6 @@ __global__ void sum_terms(BackwardWarpGradient<T, S> gradient, int64_t terms) {
   }
 }
 
-const char* last_error() {
-  const cudaError_t error = cudaGetLastError();
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
-}
-
-template <typename Params>
-const char* launch(void (*kernel)(Params), const Params& params, int64_t items, void* stream) {
-  if (items == 0) return nullptr;
-  const int64_t blocks = (items + kThreads - 1) / kThreads;
-  const unsigned grid = static_cast<unsigned>(blocks < 65535 ? blocks : 65535);
-  kernel<<<grid, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(params);
-  return last_error();
-}
-
 template <typename T, typename S>
 BackwardWarp<T, Stored<S>> as_stored(const BackwardWarp<T, S>& warp) {
   using D = Stored<S>;
@@ -123,8 +102,9 @@ const char* backward_warp_cuda(const BackwardWarp<T, S>& warp, void* stream) {
                       : warp.filter == Filter::bicubic     ? forward<Filter::bicubic, T, D>
                       : warp.filter == Filter::catmull_rom ? forward<Filter::catmull_rom, T, D>
                                                            : forward<Filter::lanczos3, T, D>;
-  return launch(kernel, as_stored(warp), warp.batch * warp.output_height * warp.output_width,
-                stream);
+  Launcher launcher(stream);
+  launcher.run(kernel, warp.batch * warp.output_height * warp.output_width, as_stored(warp));
+  return launcher.result();
 }
 
 template <typename T, typename S>
@@ -138,13 +118,11 @@ const char* backward_warp_gradient_cuda(const BackwardWarpGradient<T, S>& gradie
   const BackwardWarpGradient<T, D> params{
       as_stored(warp), reinterpret_cast<const D*>(gradient.grad_output), gradient.grad_image,
       gradient.grad_points, gradient.grad_terms};
-  const char* error =
-      launch(kernel, params, warp.batch * warp.output_height * warp.output_width, stream);
-  const int64_t terms = warp_terms(warp.motion), items = warp.batch * terms;
-  if (error || !gradient.grad_terms || items == 0) return error;
-  const unsigned grid = static_cast<unsigned>(items < 65535 ? items : 65535);
-  sum_terms<<<grid, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(params, terms);
-  return last_error();
+  Launcher launcher(stream);
+  launcher.run(kernel, warp.batch * warp.output_height * warp.output_width, params);
+  const int64_t terms = warp_terms(warp.motion);
+  if (gradient.grad_terms) launcher.run_blocks(sum_terms<T, D>, warp.batch * terms, params, terms);
+  return launcher.result();
 }
 
 #define STEADYVIEW_INSTANTIATE(T, S) \

@@ -1,13 +1,10 @@
 #include "warp/warp_op.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
-#include <c10/core/DeviceGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "common/check.h"
-#include "common/parallel.h"
+#include "common/device_op.h"
 #include "warp/warp.h"
 
 namespace steadyview {
@@ -109,60 +106,30 @@ struct Inputs {
   }
 };
 
-// Runs a kernel on the device of `tensor`: cpu(), or cuda(stream), which may return an error.
-template <typename Cpu, typename Cuda>
-void dispatch(const at::Tensor& tensor, Cpu cpu, Cuda cuda) {
-  if (tensor.device().is_cpu()) {
-    set_num_threads(at::get_num_threads());
-    cpu();
-    return;
-  }
-  if (!tensor.device().is_cuda())
-    check::fail(kOp, "image must be on cpu or cuda, got ", tensor.device());
-  const c10::DeviceGuard guard(tensor.device());
-  const c10::impl::VirtualGuardImpl device(tensor.device().type());
-  const char* error = cuda(device.getStreamNativeHandle(device.getStream(tensor.device())));
-  if (error) throw std::runtime_error(std::string(kOp) + ": CUDA: " + error);
-}
-
-#ifndef STEADYVIEW_HAS_CUDA
-constexpr const char* kNoCuda =
-    "built without the CUDA kernels; put nvcc on PATH and run `make install` with "
-    "STEADYVIEW_CUDA=ON";
-#endif
-
 template <typename S>
 constexpr bool kOnCpu = !std::is_same_v<S, Half16> && !std::is_same_v<S, Brain16>;
 
 template <typename T, typename S>
 void run(const BackwardWarp<T, S>& params, const at::Tensor& image) {
-  dispatch(
-      image,
+  on_device(
+      kOp, "image", image,
       [&] {
         if constexpr (kOnCpu<S>) backward_warp_cpu(params);
       },
       [&]([[maybe_unused]] void* stream) {
-#ifdef STEADYVIEW_HAS_CUDA
-        return backward_warp_cuda(params, stream);
-#else
-        return kNoCuda;
-#endif
+        return STEADYVIEW_CUDA_CALL(backward_warp_cuda(params, stream));
       });
 }
 
 template <typename T, typename S>
 void run(const BackwardWarpGradient<T, S>& params, const at::Tensor& image) {
-  dispatch(
-      image,
+  on_device(
+      kOp, "image", image,
       [&] {
         if constexpr (kOnCpu<S>) backward_warp_gradient_cpu(params);
       },
       [&]([[maybe_unused]] void* stream) {
-#ifdef STEADYVIEW_HAS_CUDA
-        return backward_warp_gradient_cuda(params, stream);
-#else
-        return kNoCuda;
-#endif
+        return STEADYVIEW_CUDA_CALL(backward_warp_gradient_cuda(params, stream));
       });
 }
 

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-namespace steadyview::multiplane {
+namespace steadyview {
 
 inline constexpr int kThreads = 256;
 
@@ -20,13 +20,16 @@ class Launcher {
  public:
   explicit Launcher(void* stream) : stream_(static_cast<cudaStream_t>(stream)) {}
 
+  // A thread an item; kernels walk with item_step().
   template <typename... Params, typename... Arguments>
   void run(void (*kernel)(Params...), int64_t items, const Arguments&... arguments) {
-    if (error_ != cudaSuccess || items == 0) return;
-    const int64_t blocks = (items + kThreads - 1) / kThreads;
-    const unsigned grid = static_cast<unsigned>(blocks < 65535 ? blocks : 65535);
-    kernel<<<grid, items == 1 ? 1 : kThreads, 0, stream_>>>(arguments...);
-    error_ = cudaGetLastError();
+    launch(kernel, (items + kThreads - 1) / kThreads, items == 1 ? 1 : kThreads, arguments...);
+  }
+
+  // A block of kThreads an item.
+  template <typename... Params, typename... Arguments>
+  void run_blocks(void (*kernel)(Params...), int64_t items, const Arguments&... arguments) {
+    launch(kernel, items, kThreads, arguments...);
   }
 
   void fill(void* data, int byte, int64_t bytes) {
@@ -39,8 +42,17 @@ class Launcher {
   }
 
  private:
+  template <typename... Params, typename... Arguments>
+  void launch(void (*kernel)(Params...), int64_t blocks, int threads,
+              const Arguments&... arguments) {
+    if (error_ != cudaSuccess || blocks == 0) return;
+    const unsigned grid = static_cast<unsigned>(blocks < 65535 ? blocks : 65535);
+    kernel<<<grid, threads, 0, stream_>>>(arguments...);
+    error_ = cudaGetLastError();
+  }
+
   cudaStream_t stream_;
   cudaError_t error_ = cudaSuccess;
 };
 
-}  // namespace steadyview::multiplane
+}  // namespace steadyview
