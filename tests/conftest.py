@@ -1,4 +1,4 @@
-"""Skips what cannot run here: tests marked needs_torch or needs_cuda."""
+"""Skips what cannot run here, tests marked needs_torch or needs_cuda; torch where one asks."""
 
 import importlib.util
 import os
@@ -28,3 +28,15 @@ def pytest_runtest_setup(item):
         pytest.skip(reason)
     if item.get_closest_marker("needs_torch") and (reason := _missing_torch()):
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="session")
+def ops(torch):
+    from steadyview import ops
+
+    return ops

@@ -5,11 +5,6 @@ pytestmark = pytest.mark.needs_torch
 
 
 @pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture
 def fill_holes(torch):
     from steadyview.ops import fill_holes
 

@@ -1,57 +1,10 @@
 import numpy as np
 import pytest
+from tests.ops.projection_scenes import CAMERAS, homographies, intrinsics, rig, scene, turned
 from tests.reference import multiplane as reference
 
 pytestmark = pytest.mark.needs_torch
 SPLITS = ("median", "disparity", "quantiles")
-
-
-@pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture
-def ops(torch):
-    from steadyview import ops
-
-    return ops
-
-
-def turned(yaw=0.0, pitch=0.0, shift=(0, 0, 0)):
-    """Camera from world."""
-    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]]) @ [
-        [cy, 0, sy], [0, 1, 0], [-sy, 0, cy]
-    ]  # fmt: skip
-    matrix[:3, 3] = shift
-    return matrix
-
-
-CAMERAS = {
-    "baseline": turned(shift=(-0.3, 0, 0)),
-    "turned": turned(0.06, -0.04, (0.2, 0.1, -0.15)),
-    "near": turned(0.02, 0.01, (0, 0.05, -0.8)),  # cracks
-    "away": turned(shift=(0, 0, 1.2)),  # pixels land on each other
-}
-
-
-def scene(torch, shape=(2, 3, 17, 23), dtype=None, seed=0):
-    """A slope with a block before it; pixels of all colours."""
-    N, _, H, W = shape
-    rng = np.random.default_rng(seed)
-    image = torch.from_numpy(rng.random(shape)).to(dtype or torch.float64)
-    y, x = np.mgrid[:H, :W]
-    depth = 4 + 0.05 * y + 0.03 * x + rng.normal(0, 0.05, (N, H, W))
-    depth[:, H // 4 : 3 * H // 4, W // 4 : 2 * W // 3] -= 2.0
-    depth[rng.random(depth.shape) < 0.03] = 2.2  # isolated
-    K = torch.tensor([[20.0, 0, W / 2 + 0.3], [0, 21.0, H / 2 - 0.2], [0, 0, 1]]).expand(N, 3, 3)
-    return image, torch.from_numpy(depth).float(), torch.eye(4).expand(N, 4, 4), K
-
-
-def rig(torch, *names):
-    return torch.from_numpy(np.stack([CAMERAS[name] for name in names]))
 
 
 def compare(views, n, v, expected, dtype):
@@ -128,7 +81,7 @@ def test_fill_cases(torch, ops, pattern, filled):
     depth[0, 1:4, 1:4] = torch.from_numpy(np.where(pixels, 2.0, 0.0))
     image = torch.arange(25.0, dtype=torch.float64).reshape(1, 1, 5, 5) + 1
     views = ops.multiplane_project(
-        image, depth, torch.eye(4)[None], _K(torch, 5, 5), _still(torch), keep_above=0
+        image, depth, torch.eye(4)[None], intrinsics(torch, 5, 5), _still(torch), keep_above=0
     )
     assert views.mask[0, 0, 2, 2] == filled
     assert (views.mask_before[0, 0].numpy() == (depth[0].numpy() > 0)).all()
@@ -142,10 +95,6 @@ def test_fill_cases(torch, ops, pattern, filled):
     elif filled:
         assert views.image[0, 0, 0, 2, 2] == 13
         assert views.source_index[0, 0, 2, 2] == 12
-
-
-def _K(torch, height, width):
-    return torch.tensor([[[8.0, 0, width / 2], [0, 8.0, height / 2], [0, 0, 1]]])
 
 
 def _still(torch):
@@ -168,7 +117,7 @@ def test_isolated_pixels_need_five_of_nine(torch, ops, count, stays):
     for row, column in order[:count]:
         depth[0, row, column] = 2
     views = ops.multiplane_project(
-        torch.rand(1, 1, 7, 7), depth, torch.eye(4)[None], _K(torch, 7, 7), _still(torch)
+        torch.rand(1, 1, 7, 7), depth, torch.eye(4)[None], intrinsics(torch, 7, 7), _still(torch)
     )
     assert views.mask_before[0, 0, 3, 3]
     assert (views.source_index[0, 0, 3, 3] == 24) == (stays and count == 9)
@@ -199,7 +148,7 @@ def test_a_fronto_parallel_plane_is_a_homography(torch, ops):
     """Each pixel shows a source pixel whose homography image lies within half a pixel."""
     H, W, z = 24, 30, 3.0
     image = torch.rand(1, 2, H, W)
-    K, target = _K(torch, H, W) * torch.tensor([2.5, 2.5, 1])[:, None], rig(torch, "turned")
+    K, target = intrinsics(torch, H, W) * torch.tensor([2.5, 2.5, 1])[:, None], rig(torch, "turned")
     K[0, :2, 2] = torch.tensor([W / 2, H / 2])
     views = ops.multiplane_project(
         image, torch.full((1, H, W), z), torch.eye(4)[None], K, target, planes=1
@@ -227,7 +176,8 @@ def test_far_planes_never_mix(torch, ops):
     depth = torch.from_numpy(np.where(near, 2.0, 9.0))[None].float()
     for planes, split in ((4, "median"), (2, "disparity")):
         views = ops.multiplane_project(
-            image, depth, torch.eye(4)[None], _K(torch, H, W) * torch.tensor([4, 4, 1.0])[:, None],
+            image, depth, torch.eye(4)[None],
+            intrinsics(torch, H, W) * torch.tensor([4, 4, 1.0])[:, None],
             rig(torch, *CAMERAS), planes=planes, split=split,
         )  # fmt: skip
         colours = views.image[views.mask[:, :, None]].unique()
@@ -431,171 +381,6 @@ def test_images_beyond_32_bit_indices_are_refused(torch, ops):
             huge, huge[0], torch.eye(4)[None], torch.eye(3)[None], torch.eye(4)[None],
             output_size=(1, 1),
         )  # fmt: skip
-
-
-# Rendering of planes
-
-
-def homographies(torch, N, V, D):
-    rng = np.random.default_rng(4)
-    matrix = np.eye(3) + rng.normal(
-        0, [[0.05, 0.05, 0.8]] * 2 + [[4e-3, 4e-3, 0.05]], (N, V, D, 3, 3)
-    )
-    return torch.from_numpy(matrix)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_render_matches_the_reference(torch, ops, dtype):
-    planes = torch.from_numpy(np.random.default_rng(0).random((2, 4, 3, 9, 11)))
-    planes, matrix = planes.to(getattr(torch, dtype)), homographies(torch, 2, 3, 4)
-    image, alpha = ops.multiplane_render(planes, matrix, output_size=(12, 8))
-    single, single_alpha = ops.multiplane_render(planes, matrix[:, 1], output_size=(12, 8))
-    assert torch.equal(single, image[:, 1])
-    assert torch.equal(single_alpha, alpha[:, 1])
-    atol = 2e-6 if dtype == "float32" else 1e-12  # float32: a dozen roundings of numbers up to 1
-    for n in range(2):
-        for v in range(3):
-            expected = reference.render(planes[n].double().numpy(), matrix[n, v].numpy(), (12, 8))
-            np.testing.assert_allclose(image[n, v].numpy(), expected[0], rtol=0, atol=atol)
-            np.testing.assert_allclose(alpha[n, v, 0].numpy(), expected[1], rtol=0, atol=atol)
-
-
-def test_render_agrees_with_grid_sample(torch, ops):
-    """A composite of tensor operations."""
-    planes, matrix = torch.rand(1, 5, 4, 20, 30).double(), homographies(torch, 1, 1, 5)
-    image, alpha = ops.multiplane_render(planes, matrix)
-    y, x = torch.meshgrid(torch.arange(20.0) + 0.5, torch.arange(30.0) + 0.5, indexing="ij")
-    q = torch.stack((x, y, torch.ones_like(x)), -1).double() @ matrix[0, 0].mT[:, None]
-    grid = 2 * q[..., :2] / q[..., 2:] / torch.tensor([30.0, 20.0]) - 1
-    layers = torch.nn.functional.grid_sample(planes[0], grid, align_corners=False)
-    expected = torch.zeros(4, 20, 30).double()
-    for layer in layers:
-        a = layer[3:]
-        expected = a * torch.cat((layer[:3], torch.ones_like(a))) + (1 - a) * expected
-    torch.testing.assert_close(torch.cat((image, alpha), 2)[0, 0], expected, rtol=0, atol=1e-12)
-
-
-def test_render_of_opaque_identity_is_exact(torch, ops):
-    planes = torch.rand(2, 3, 4, 7, 5)
-    planes[:, -1, -1] = 1
-    image, alpha = ops.multiplane_render(planes, torch.eye(3).expand(2, 3, 3, 3))
-    assert torch.equal(image, planes[:, -1, :-1])
-    assert (alpha == 1).all()
-    behind = -torch.eye(3).expand(2, 3, 3, 3)  # w < 0
-    assert (ops.multiplane_render(planes, behind)[1] == 0).all()
-    empty = ops.multiplane_render(planes[:, :0], torch.zeros(2, 0, 3, 3))
-    assert (empty[0] == 0).all()
-    assert empty[0].shape == (2, 3, 7, 5)
-    assert ops.multiplane_render(planes[:0], torch.zeros(0, 3, 3, 3))[0].shape == (0, 3, 7, 5)
-    nan = ops.multiplane_render(planes, torch.full((2, 3, 3, 3), torch.nan))
-    assert (nan[1] == 0).all()
-
-
-def camera_operators(ops, image, depth):
-    return {
-        "multiplane_project": lambda *cameras: ops.multiplane_project(image, depth, *cameras).image,
-        "project_depth": lambda *cameras: ops.project_depth(image, depth, *cameras).image,
-        "plane_homographies": lambda *cameras: ops.plane_homographies(depth[0, :3, 0], *cameras),
-    }
-
-
-@pytest.mark.parametrize("operator", ["multiplane_project", "project_depth", "plane_homographies"])
-def test_bad_cameras_name_themselves(torch, ops, operator):
-    image, depth, eye, K = scene(torch)
-    operator = camera_operators(ops, image, depth)[operator]
-    names = ("viewmats", "Ks", "target_viewmats", "target_Ks")
-    good = (eye, K, rig(torch, "turned").float().expand(2, 1, 4, 4), K[:, None])
-    assert operator(*good).isfinite().all()
-    for k, name in enumerate(names):
-        bad = []
-        for at, value in ((1, torch.nan), (0, torch.inf), (slice(None), 0.0), (-1, 2.0)):
-            matrix = good[k].clone()
-            matrix[1, ..., at, :] = value
-            bad.append(matrix)
-        for matrix in bad if "view" in name else bad[:3]:
-            with pytest.raises(ValueError, match=f"^{name} must be finite and invertible"):
-                operator(*good[:k], matrix, *good[k + 1 :])
-        with pytest.raises(ValueError, match=f"^{name} must be on"):
-            operator(*good[:k], good[k].to("meta"), *good[k + 1 :])
-
-
-@pytest.mark.parametrize("operator", ["multiplane_project", "project_depth", "plane_homographies"])
-def test_cameras_need_not_be_rotations(torch, ops, operator):
-    """The world's own scale and shear do not matter."""
-    image, depth, eye, K = scene(torch)
-    operator = camera_operators(ops, image, depth)[operator]
-    target = rig(torch, "turned")
-    world = torch.eye(4, dtype=torch.float64)
-    world[:3] = torch.tensor([[2.0, 0.5, 0, 1], [0, 3, 0.25, -1], [0, 0, 0.5, 2]])
-    expected = operator(eye, K, target)
-    torch.testing.assert_close(operator(eye @ world.float(), K, target @ world), expected)
-
-
-def test_depth_on_another_device(torch, ops):
-    image, depth, eye, K = scene(torch)
-    for operator in (ops.multiplane_project, ops.project_depth):
-        with pytest.raises(ValueError, match="depth must be on cpu as image is, got meta"):
-            operator(image, depth.to("meta"), eye, K, rig(torch, "turned"))
-
-
-def test_render_follows_the_cameras(torch, ops):
-    """Points of planes before a turned camera, projected one by one."""
-    K, target = _K(torch, 40, 40) * torch.tensor([5, 5, 1.0])[:, None], rig(torch, "turned")
-    K[0, :2, 2] = 20
-    depths = torch.tensor([6.0, 3.0])
-    matrix = ops.plane_homographies(depths, torch.eye(4)[None], K, target).numpy()
-    K = K[0].double().numpy()
-    for d, z in enumerate(depths.tolist()):
-        for u, v in ((3.0, 7.0), (20.0, 20.0), (35.5, 1.25)):
-            point = CAMERAS["turned"] @ (*(z * np.linalg.inv(K) @ (u, v, 1)), 1)
-            q = K @ point[:3]
-            back = matrix[0, 0, d] @ (q / q[2])
-            assert back[2] > 0
-            np.testing.assert_allclose(back[:2] / back[2], (u, v), atol=1e-9)
-
-
-def test_render_gradients(torch, ops):
-    planes = torch.from_numpy(np.random.default_rng(1).random((2, 3, 3, 4, 5)))
-    matrix = homographies(torch, 2, 2, 3)
-    # The slopes jump where a point crosses a pixel's centre: stay away from it.
-    y, x = torch.meshgrid(torch.arange(4.0) + 0.5, torch.arange(5.0) + 0.5, indexing="ij")
-    q = torch.stack((x, y, torch.ones_like(x)), -1).double() @ matrix.mT[..., None, :, :]
-    points = q[..., :2] / q[..., 2:] - 0.5
-    assert (points - points.round()).abs().min() > 1e-5
-
-    def render(planes, matrix):
-        return torch.cat(ops.multiplane_render(planes, matrix), -3)
-
-    inputs = planes.requires_grad_(), matrix.requires_grad_()
-    assert torch.autograd.gradcheck(render, inputs, eps=1e-6, atol=1e-6)
-
-
-def test_plane_homographies_are_differentiable(torch, ops):
-    depths = torch.tensor([2.0, 4.0], dtype=torch.float64, requires_grad=True)
-    target, eye = rig(torch, "turned")[:, :3].requires_grad_(), torch.eye(4).double()[None]
-    K = _K(torch, 4, 4).double()
-
-    def homographies(depths, rows):
-        return ops.plane_homographies(depths, eye, K, torch.cat((rows, eye[:, 3:]), 1))
-
-    assert torch.autograd.gradcheck(homographies, (depths, target))
-
-
-def test_bad_planes_name_themselves(torch, ops):
-    planes, matrix = torch.rand(2, 3, 4, 5, 6), torch.eye(3).expand(2, 3, 3, 3)
-    with pytest.raises(ValueError, match="planes must be"):
-        ops.multiplane_render(planes[0], matrix)
-    with pytest.raises(ValueError, match="planes must be float32 or float64"):
-        ops.multiplane_render(planes.half(), matrix)
-    with pytest.raises(ValueError, match="planes must have alpha"):
-        ops.multiplane_render(planes[:, :, :0], matrix)
-    with pytest.raises(ValueError, match="source_from_output must be"):
-        ops.multiplane_render(planes, matrix[:, :2])
-    with pytest.raises(ValueError, match="output_size must be"):
-        ops.multiplane_render(planes, matrix, output_size=(3, -1))
-    eye, K = torch.eye(4)[None], torch.eye(3)[None]
-    with pytest.raises(ValueError, match="depths must be"):
-        ops.plane_homographies(torch.ones(2, 2), eye, K, eye)
 
 
 def test_docstring_examples(torch, ops):

@@ -1,38 +1,16 @@
 import numpy as np
 import pytest
+from tests.ops.projection_scenes import turned
 from tests.reference.depth_splat import splat
 
 pytestmark = pytest.mark.needs_torch
 
 
-@pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture
-def ops(torch):
-    from steadyview import ops
-
-    return ops
-
-
-def camera(yaw=0.0, pitch=0.0, shift=(0, 0, 0)):
-    """Camera from world."""
-    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]]) @ [
-        [cy, 0, sy], [0, 1, 0], [-sy, 0, cy]
-    ]  # fmt: skip
-    matrix[:3, 3] = shift
-    return matrix
-
-
 CAMERAS = [
-    camera(shift=(-0.3, 0, 0)),
-    camera(0.06, -0.04, (0.2, 0.1, -0.15)),
-    camera(shift=(0, 0, 1.2)),
-    camera(shift=(0, 0.05, -2.3)),  # some points lie behind it
+    turned(shift=(-0.3, 0, 0)),
+    turned(0.06, -0.04, (0.2, 0.1, -0.15)),
+    turned(shift=(0, 0, 1.2)),
+    turned(shift=(0, 0.05, -2.3)),  # some points lie behind it
 ]
 
 
@@ -121,7 +99,7 @@ def test_both_renderers_agree_on_a_smooth_scene(torch, ops):
     image = torch.from_numpy(0.5 + 0.4 * np.sin(x / 5) * np.cos(y / 6))[None, None]
     depth = torch.from_numpy(3 + 0.2 * np.sin(x / 20))[None]
     K = torch.tensor([[[45.0, 0, 25], [0, 45, 20], [0, 0, 1]]])
-    eye, target = torch.eye(4)[None], torch.from_numpy(camera(0.02, 0.01, (-0.1, 0, 0)))[None]
+    eye, target = torch.eye(4)[None], torch.from_numpy(turned(0.02, 0.01, (-0.1, 0, 0)))[None]
     sharp, soft = (
         ops.project_depth(image, depth, eye, K, target, renderer=renderer)
         for renderer in ("splat", "gaussians")
@@ -141,7 +119,7 @@ def test_both_renderers_agree_on_a_smooth_scene(torch, ops):
 def test_gradients(torch, ops, tolerance):
     image, depth, eye, K = scene(torch, (2, 2, 5, 6))
     # No point may lie on a pixel's centre, where the weights' slopes jump.
-    second = torch.from_numpy(camera(-0.03, 0.05, (0.1, 0.05, 0.2)))
+    second = torch.from_numpy(turned(-0.03, 0.05, (0.1, 0.05, 0.2)))
     target = torch.stack((rig(torch)[1], second))
     last, rows = target[:, 3:], target[:, :3].clone().requires_grad_()
 
@@ -160,7 +138,7 @@ def test_pose_gradient_at_the_source_camera(torch, ops):
     """As differences of a move to the right and down."""
     image, depth, eye, K = scene(torch, (1, 2, 6, 7))
     depth[0, 2, 3] = torch.nan
-    move = torch.from_numpy(camera(shift=(0.3, 0.2, 0))) - torch.eye(4)
+    move = torch.from_numpy(turned(shift=(0.3, 0.2, 0))) - torch.eye(4)
     weights = torch.from_numpy(np.random.default_rng(1).random((1, 1, 2, 6, 7)))
 
     def loss(step):
@@ -268,7 +246,7 @@ def test_empty_thin_and_hidden(torch, ops, renderer):
     none = ops.project_depth(image[:0], depth[:0], eye[:0], K[:0], rig(torch), renderer=renderer)
     assert none.image.shape == (0, 4, 3, 14, 17)
     assert none.coverage.shape == (0, 4, 14, 17)
-    behind = torch.from_numpy(camera(shift=(0, 0, -50.0)))[None]
+    behind = torch.from_numpy(turned(shift=(0, 0, -50.0)))[None]
     holes = torch.full_like(depth, torch.nan)
     for views in (
         ops.project_depth(image, depth, eye, K, behind, renderer=renderer),

@@ -9,11 +9,6 @@ MODES = ("sum", "average", "linear", "softmax")
 
 
 @pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture
 def forward_splat(torch):
     from steadyview.ops import forward_splat
 

@@ -10,11 +10,6 @@ pytestmark = pytest.mark.needs_torch
 
 
 @pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture
 def stereo(torch):
     from steadyview.ops import stereo
 

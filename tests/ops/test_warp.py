@@ -17,11 +17,6 @@ MATRICES = {
 
 
 @pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture
 def backward_warp(torch):
     from steadyview.ops import backward_warp
 

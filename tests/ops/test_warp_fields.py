@@ -8,11 +8,6 @@ BORDERS = ("replicate", "constant", "reflect")
 
 
 @pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture
 def backward_warp(torch):
     from steadyview.ops import backward_warp
 

@@ -10,11 +10,6 @@ pytestmark = pytest.mark.needs_torch
 
 
 @pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture
 def densify(torch):
     from steadyview.scene import densify
 

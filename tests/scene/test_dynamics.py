@@ -5,11 +5,6 @@ pytestmark = pytest.mark.needs_torch
 
 
 @pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture
 def dynamics(torch):
     from steadyview.scene import dynamics
 

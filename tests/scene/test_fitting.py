@@ -10,11 +10,6 @@ WIDTH, HEIGHT = 48, 36
 
 
 @pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture(scope="module")
 def scene(torch):
     """A ball of coloured points seen from around: truth, images (C, 3, H, W) and cameras."""
     from steadyview.scene.gaussians import Gaussians

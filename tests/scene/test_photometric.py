@@ -9,11 +9,6 @@ pytestmark = pytest.mark.needs_torch
 
 
 @pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture
 def photometric(torch):
     from steadyview.scene import photometric
 

@@ -11,11 +11,6 @@ pytestmark = pytest.mark.needs_torch
 
 
 @pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture
 def some(torch):
     from steadyview import Gaussians
 

@@ -9,11 +9,6 @@ pytestmark = pytest.mark.needs_torch
 
 
 @pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture
 def views(torch):
     from steadyview.scene import views
 
