@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -211,8 +212,8 @@ class MotionEstimator:
             if current.index > len(self._rows):
                 self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
             row = self._rows[current.index - 1 : current.index]
-            self._measure(self._previous, current, row)
-            self._ask_rest(self._previous, current, row)
+            found = self._measure(self._previous, current, row)
+            self._ask_rest(self._previous, current, row, found)
             self._leave_blank(self._previous, current, row)
             self._bridge(self._previous, current, Link(row["link"][0]))
         self._previous = current
@@ -270,13 +271,12 @@ class MotionEstimator:
         self._deepest = max(self._deepest, needed)
         return self._deepest
 
-    def _measure(self, first: _Reference, second: _Reference, row: np.ndarray) -> None:
-        """Fills a table of one row with the motion from one frame to another."""
+    def _measure(self, first: _Reference, second: _Reference, row: np.ndarray) -> dict[str, Any]:
+        """Fills a table of one row with the motion from one frame to another; what was found."""
         flow = self._flow.flow(first.small, second.small)
         if flow is not None and not isinstance(self._flow, DisFlow):
             check_flow(flow, first.small.shape, type(self._flow).__name__)
         found = self._pair.estimate(first.frame, second.frame, flow, self._flow_factor)
-        self._found = found
         confidence = measured_confidence(found, min(first.frame.texture, second.frame.texture))
         link = Link.ALIGNED
         if first.blank or second.blank:
@@ -295,15 +295,18 @@ class MotionEstimator:
         row["confidence"] = confidence if link is Link.ALIGNED else 0.0
         row["residual"] = found["residual"]
         row["link"] = link.value
+        return found
 
-    def _ask_rest(self, first: _Reference, second: _Reference, row: np.ndarray) -> None:
+    def _ask_rest(
+        self, first: _Reference, second: _Reference, row: np.ndarray, found: dict[str, Any]
+    ) -> None:
         """Holds the camera still while it is believed to rest behind what moves."""
         if row["link"][0] != Link.ALIGNED.value:
             self._rest.forget()
             return
         known = self._rest.believed
         times = (self._times[first.index], self._times[second.index])
-        self._rest.add((first.frame, times[0]), (second.frame, times[1]), self._found)
+        self._rest.add((first.frame, times[0]), (second.frame, times[1]), found)
         if not self._rest.believed:
             return
         begin = first.index

@@ -135,11 +135,11 @@ class RestVote:
 def ring_votes(
     under_rest: np.ndarray, under_motion: np.ndarray, gradients: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of the two rings of blocks along the frame's edge, the outer one first, that vote for
-    rest, and shares that vote for the motion.
+    """Votes for rest and votes against it, as shares of the two rings of blocks along the frame's
+    edge, the outer one first.
 
-    A cell that neither stays in place nor moves along is against rest too. Rows and columns at the
-    edge without any opinion, as the bars of a letterbox, are left out.
+    Against rest is a cell that moves along, and one that does neither. Rows and columns at the edge
+    without any opinion, as the bars of a letterbox, are left out.
 
     Args:
         under_rest, under_motion: `(rows, columns)` mean absolute differences of the cells in grey

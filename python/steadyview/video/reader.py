@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -61,7 +62,7 @@ def open_video(
     return VideoReader(source, thread_count=thread_count)
 
 
-class FrameReader:
+class FrameReader(ABC):
     """What all readers have: `info`, `warnings`, iteration, `with`."""
 
     info: VideoInfo
@@ -70,8 +71,8 @@ class FrameReader:
         self.warnings: list[str] = []
         self._active: Any = None
 
-    def _frames(self) -> Iterator[Frame]:
-        raise NotImplementedError
+    @abstractmethod
+    def _frames(self) -> Iterator[Frame]: ...
 
     def __iter__(self) -> Iterator[Frame]:
         self._stop()
