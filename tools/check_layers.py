@@ -21,10 +21,10 @@ BINDING_FILES = re.compile(r"(_bind\.cpp|bindings_\w+\.cpp)$")
 # Lower numbers may not import higher ones.
 PYTHON_LAYERS = {
     "errors": 0, "files": 0, "_core": 0, "_C": 0,
-    "video": 1, "ops": 1, "models": 1, "textures": 1,
-    "motion": 2, "metrics": 2, "synthetic": 2, "synthetic_scenes": 2,
+    "video": 1, "ops": 1, "models": 1,
+    "motion": 2, "metrics": 2,
     "scene": 3, "fill": 3, "report": 3,
-    "render": 4, "path": 4,
+    "render": 4, "path": 4, "synthetic": 4,
     "options": 5, "methods": 5,
     "stream": 6, "api": 6, "doctor": 6,
     "benchmark": 7, "evaluation": 8, "jobs": 8,

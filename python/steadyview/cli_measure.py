@@ -170,13 +170,17 @@ def benchmark(
             raise OptionError("methods: none is given")
         files = weights_of(weights or [])
         load_learned(files)  # what is wrong with them is told before anything runs
-        clips = find_clips(dataset, output / "synthetic", layout=layout, only=only)
+
+        def say(text: str) -> None:
+            if not quiet:
+                print(text, file=sys.stderr)
+
+        clips = find_clips(dataset, output / "synthetic", layout=layout, only=only, tell=say)
 
         def tell(record: dict[str, Any], done: int, total: int) -> None:
-            if not quiet:
-                what = f"{record['category']}/{record['clip']} {record['tool']}"
-                how = record.get("error") or f"{record['seconds']:.1f} s"
-                print(f"{done}/{total} {what}: {how}", file=sys.stderr)
+            what = f"{record['category']}/{record['clip']} {record['tool']}"
+            how = record.get("error") or f"{record['seconds']:.1f} s"
+            say(f"{done}/{total} {what}: {how}")
 
         cluster = RayRunner(ray, cpus=cpus, gpus=gpus) if ray else nullcontext()
         with cluster as run_all:

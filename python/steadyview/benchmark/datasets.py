@@ -37,7 +37,14 @@ class Clip:
     aligned: bool = False
 
 
-def find_clips(dataset: str, cache: Path, *, layout: str = "auto", only: str = "") -> list[Clip]:
+def find_clips(
+    dataset: str,
+    cache: Path,
+    *,
+    layout: str = "auto",
+    only: str = "",
+    tell: Callable[[str], None] = lambda text: None,
+) -> list[Clip]:
     """The clips of a dataset, by category and name.
 
     Args:
@@ -45,6 +52,7 @@ def find_clips(dataset: str, cache: Path, *, layout: str = "auto", only: str = "
         cache: where the synthetic clips are made.
         layout: one of `LAYOUTS`; "auto" recognises DeepStab and NUS by their folders' names.
         only: only clips whose category/name holds this text.
+        tell: called with what is being made, and what is left out and why.
 
     Raises:
         InputError: no such folder, or no clips in it.
@@ -53,14 +61,7 @@ def find_clips(dataset: str, cache: Path, *, layout: str = "auto", only: str = "
     if layout != "auto" and layout not in LAYOUTS:
         raise OptionError(f"layout must be auto, {', '.join(LAYOUTS)}, got {layout!r}")
     if dataset == "synthetic":
-        clips = [
-            Clip(name, "synthetic", folder / "shaky.mkv", folder / "steady.mkv", aligned=True)
-            for name, folder in ((name, cache / name) for name in SCENES)
-            if only in f"synthetic/{name}"
-        ]
-        for clip in clips:
-            if not (clip.source.parent / "truth.npz").exists():  # written last
-                make_clip(clip.name, clip.source.parent)
+        clips = _synthetic([name for name in SCENES if only in f"synthetic/{name}"], cache, tell)
         return _checked(clips, dataset, only)
     folder = Path(dataset)
     if not folder.is_dir():
@@ -69,6 +70,20 @@ def find_clips(dataset: str, cache: Path, *, layout: str = "auto", only: str = "
     return _checked(
         [clip for clip in found if only in f"{clip.category}/{clip.name}"], dataset, only
     )
+
+
+def _synthetic(names: list[str], cache: Path, tell: Callable[[str], None]) -> list[Clip]:
+    """Renders what is not there yet; scenes that cannot be had here are left out."""
+    clips = []
+    for name in names:
+        tell(f"synthetic/{name}")
+        try:
+            made = make_clip(name, cache / name, reuse=True)
+        except OptionError as error:  # Gaussians without torch
+            tell(f"synthetic/{name} is left out: {error}")
+        else:
+            clips.append(Clip(name, "synthetic", made.shaky, made.steady, aligned=True))
+    return clips
 
 
 def _checked(clips: list[Clip], dataset: str, only: str) -> list[Clip]:

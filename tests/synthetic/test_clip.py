@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from steadyview.errors import InputError, OptionError, OutputError
-from steadyview.synthetic import SCENES, Layer, Scene, _Stage, make_clip, truth_of
+from steadyview.synthetic import SCENES, Layer, Scene, make_clip, truth_of
+from steadyview.synthetic.layers import LayeredView
 from steadyview.video.reader import open_video
 
 SIZE = (160, 96)
@@ -169,7 +170,7 @@ def test_truth_is_there_only_when_all_is(tmp_path: Path, monkeypatch: pytest.Mon
     """A clip that is made again and fails halfway is not taken for a whole one."""
     make_clip("crowd", tmp_path, size=SIZE, seconds=0.1)
     assert sorted(f.name for f in tmp_path.iterdir()) == ["shaky.mkv", "steady.mkv", "truth.npz"]
-    render, left = _Stage._picture, [3 + 2]
+    render, left = LayeredView.picture, [3 + 2]
 
     def breaks(*given: object) -> np.ndarray:
         left[0] -= 1
@@ -177,7 +178,7 @@ def test_truth_is_there_only_when_all_is(tmp_path: Path, monkeypatch: pytest.Mon
             raise OSError(28, "No space left on device")
         return render(*given)
 
-    monkeypatch.setattr(_Stage, "_picture", breaks)
+    monkeypatch.setattr(LayeredView, "picture", breaks)
     with pytest.raises(OutputError, match=r"cannot be written .*No space left"):
         make_clip("crowd", tmp_path, size=SIZE, seconds=0.1)
     assert not [f.name for f in tmp_path.iterdir() if "truth" in f.name]
@@ -194,3 +195,42 @@ def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
         tracemalloc.stop()
     frame = SIZE[0] * SIZE[1] * 4  # depth as it is rendered
     assert peaks[1] - peaks[0] < 10 * frame
+
+
+def test_what_is_there_is_kept_only_if_it_is_whole_and_the_same(tmp_path: Path) -> None:
+    def make(scene: Scene | str = "pan", seconds: float = 0.1) -> int:
+        clip = make_clip(scene, tmp_path / "c", size=(64, 48), seconds=seconds, reuse=True)
+        return clip.shaky.stat().st_ino, clip.truth.stat().st_ino
+
+    first = make()
+    assert make() == first
+    for spoil in (
+        lambda folder: (folder / "truth.npz").write_bytes(b"PK half an archive"),
+        lambda folder: np.savez(folder / "truth.npz", K=np.eye(3)),  # of an older version
+        lambda folder: (folder / "shaky.mkv").unlink(),
+        lambda folder: (folder / "steady.mkv").unlink(),
+    ):
+        before = make()
+        spoil(tmp_path / "c")
+        again = make()
+        assert again[1] != before[1]
+        assert make() == again
+    assert make(seconds=0.2) != again
+    assert make(replace(SCENES["pan"], seed=99), 0.2) != make("pan", 0.2)
+
+
+def test_a_changed_picture_is_another_clip(tmp_path: Path) -> None:
+    path = tmp_path / "wall.png"
+    scene = Scene("wall", (Layer(10.0, picture=path),))
+    found = []
+    for value in (40, 200):
+        cv2.imwrite(str(path), np.full((60, 100), value, np.uint8))
+        clip = make_clip(scene, tmp_path / "c", size=(64, 48), seconds=0.1, reuse=True)
+        found.append(luma(clip.steady).mean())
+    assert found[1] - found[0] > 100
+
+
+def test_a_scene_is_of_one_kind(tmp_path: Path) -> None:
+    both = Scene("both", (Layer(10.0),), panorama=__file__)
+    with pytest.raises(OptionError, match="only one of them"):
+        make_clip(both, tmp_path)

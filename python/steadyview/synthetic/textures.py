@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .errors import InputError
+from ..errors import InputError
 
-__all__ = ["holes", "picture_of", "texture_of"]
+__all__ = ["holes", "luma_and_chroma", "picture_of", "texture_of", "whole_picture"]
 
 
 def texture_of(rows: int, columns: int, seed: int, contrast: float) -> np.ndarray:
@@ -57,18 +57,34 @@ def holes(rows: int, columns: int, seed: int) -> np.ndarray:
     return np.asarray(np.clip(total / (2 * slope) + 0.5, 0, 1), np.float32)
 
 
-def picture_of(path: str | Path, rows: int, columns: int, contrast: float) -> np.ndarray:
-    """An image, its middle cut to the layer's shape: Y, Cb, Cr."""
+def whole_picture(path: str | Path) -> np.ndarray:
+    """An image `(H, W, 3)` float32: Y, Cb, Cr.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise InputError(f"{path}: is no image that OpenCV can read")
-    scale = max(rows / image.shape[0], columns / image.shape[1])
-    size = (max(round(image.shape[1] * scale), columns), max(round(image.shape[0] * scale), rows))
+    return luma_and_chroma(image[..., ::-1])
+
+
+def luma_and_chroma(rgb: np.ndarray) -> np.ndarray:
+    """`(H, W, 3)` float32 Y (0 to 255), Cb and Cr (about zero) of 8-bit, or 0-to-255, RGB."""
+    weights = np.array(
+        [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
+    )
+    return cv2.transform(np.asarray(rgb, np.float32), weights)
+
+
+def picture_of(path: str | Path, rows: int, columns: int, contrast: float) -> np.ndarray:
+    """An image, its middle cut to the layer's shape: Y, Cb, Cr."""
+    whole = whole_picture(path)
+    scale = max(rows / whole.shape[0], columns / whole.shape[1])
+    size = (max(round(whole.shape[1] * scale), columns), max(round(whole.shape[0] * scale), rows))
     shrinks = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    whole = cv2.resize(image, size, interpolation=shrinks)
-    whole = cv2.cvtColor(whole, cv2.COLOR_BGR2YCrCb)[..., [0, 2, 1]].astype(np.float32) - 128
+    whole = cv2.resize(whole, size, interpolation=shrinks)
     top, left = (size[1] - rows) // 2, (size[0] - columns) // 2
-    cut = whole[top : top + rows, left : left + columns]
-    cut = contrast * cut
-    cut[..., 0] = np.clip(cut[..., 0] + 128, 0, 255)
+    cut = contrast * whole[top : top + rows, left : left + columns]
+    cut[..., 0] = np.clip(cut[..., 0] + 128 * (1 - contrast), 0, 255)
     return np.asarray(cut, np.float32)

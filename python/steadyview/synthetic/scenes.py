@@ -1,11 +1,14 @@
-"""What the synthetic clips show: fifteen named scenes of layers, and how they are filmed."""
+"""What the synthetic clips show: named scenes, and how they are filmed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SCENES", "Layer", "Scene"]
+__all__ = ["GAUSSIAN_SETS", "SCENES", "Layer", "Scene", "Splats"]
+
+#: Sets of 3-D Gaussians that are made here, by name.
+GAUSSIAN_SETS = ("street", "room")
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,32 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Splats:
+    """A set of 3-D Gaussians, rendered by `steadyview.ops.rasterization`; needs torch.
+
+    Attributes:
+        source: one of `GAUSSIAN_SETS`, or a file of your own (.ply, .splat, .spz).
+        eye, target: where in the file's world the camera begins and what it looks at; the distance
+            between them is six scene units. Without them all of the set is seen, along its z axis.
+        up: towards the top of the picture, in the file's world; trained sets mostly have y down.
+    """
+
+    source: str | Path
+    eye: tuple[float, float, float] | None = None
+    target: tuple[float, float, float] | None = None
+    up: tuple[float, float, float] = (0.0, -1.0, 0.0)
+
+
+@dataclass(frozen=True)
 class Scene:
-    """What is filmed, and how.
+    """What is filmed, and how: layers, or a panorama, or Gaussians.
 
     Attributes:
         name: of the scene.
-        layers: farthest first.
+        layers: farthest first; one wall if nothing else is filmed.
+        panorama: an image of all directions (equirectangular, its middle is ahead); a camera inside
+            it turns, and does not move on.
+        splats: a set of Gaussians.
         travel: the steady camera's way over the clip, in scene units (x right, y down, z ahead).
         turn: the steady camera's pan, tilt and roll over the clip, in degrees.
         shake: standard deviation of the shake's pan, tilt and roll in degrees, and of its shift in
@@ -54,7 +77,7 @@ class Scene:
     """
 
     name: str
-    layers: tuple[Layer, ...] = (Layer(10.0),)
+    layers: tuple[Layer, ...] = ()
     travel: tuple[float, float, float] = (0.0, 0.0, 0.0)
     turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
     shake: tuple[float, float, float, float] = (0.35, 0.35, 0.25, 0.0)
@@ -65,6 +88,20 @@ class Scene:
     brightness: float = 1.0
     frame_rate: int = 30
     seed: int = 0
+    panorama: str | Path | None = None
+    splats: Splats | None = None
+
+    def __post_init__(self) -> None:
+        if not self.layers and self.panorama is None and self.splats is None:
+            object.__setattr__(self, "layers", (Layer(10.0),))
+
+    @property
+    def files(self) -> list[str | Path]:
+        """Whatever it shows that is read from a disk."""
+        given = [layer.picture for layer in self.layers]
+        if self.splats is not None and self.splats.source not in GAUSSIAN_SETS:
+            given.append(self.splats.source)
+        return [path for path in (*given, self.panorama) if path is not None]
 
 
 _ROOM = (
@@ -93,7 +130,7 @@ _PHOTOGRAPH = (
 )
 _TWIST = (0.35, 0.35, 1.2, 0.0)
 
-#: Fifteen named scenes: every kind of trouble alone, and all of it together.
+#: Named scenes: every kind of trouble alone, and all of it together.
 SCENES: dict[str, Scene] = {
     scene.name: scene
     for scene in (
@@ -114,6 +151,14 @@ SCENES: dict[str, Scene] = {
         Scene(
             "everything", (*_ROOM, _WALKERS[1]), (0.5, 0.0, 0.8), (8.0, 0.0, 0.0),
             (0.6, 0.7, 0.5, 12.0), rolling_shutter=0.5, blur=0.3, noise=3.0, seed=13,
+        ),
+        Scene(
+            "street", splats=Splats("street"), travel=(0.3, 0.0, 3.2), shake=(0.5, 0.6, 0.4, 20.0),
+            seed=16,
+        ),
+        Scene(
+            "room", splats=Splats("room"), travel=(0.7, 0.0, 0.5), turn=(8.0, 0.0, 0.0),
+            shake=(0.5, 0.5, 0.4, 12.0), rolling_shutter=0.6, seed=17,
         ),
     )
 }  # fmt: skip
