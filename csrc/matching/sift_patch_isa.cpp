@@ -183,11 +183,20 @@ STEADYVIEW_INLINE void load_twice(const float* four, Eight& twice) {
 #endif
 }
 
-__attribute__((noinline)) void add_samples(Samples& samples, float angle, Slots& slots) {
-  const Eight first = {1, 1, 1, 1, 0, 0, 0, 0}, sign = {-1, -1, -1, -1, 1, 1, 1, 1};
-  for (int k = samples.count; k % W; ++k) {
-    samples.x[k] = samples.y[k] = samples.down[k] = samples.across[k] = samples.window[k] = 0;
-  }
+// Samples 4 g + v one after the other by v, then g, as a transposition leaves them.
+STEADYVIEW_INLINE I by_fours(I a) {
+  I order;
+  for (int i = 0; i < W; ++i) order[i] = i % (W / 4) * 4 + i / (W / 4);
+  return __builtin_shuffle(a, order);
+}
+
+struct Shares {
+  alignas(64) int32_t slot[kSamples];   // its first float
+  alignas(64) float part[kSamples];     // for the second direction
+  alignas(64) float cell[kSamples][4];  // for each of four cells
+};
+
+STEADYVIEW_INLINE void share_out(const Samples& samples, float angle, Shares& shares) {
   for (int k = 0; k < samples.count; k += W) {
     const V x = load(samples.x + k), y = load(samples.y + k);
     V down = load(samples.down + k), across = load(samples.across + k);
@@ -200,24 +209,35 @@ __attribute__((noinline)) void add_samples(Samples& samples, float angle, Slots&
     const V lower = strength * (down - r0), upper = strength - lower;
     const V upper_right = upper * (across - c0), lower_right = lower * (across - c0);
     const V cell = r0 * (kCells + 1.f) + (c0 + (kCells + 2.f));
-    alignas(64) uint32_t slot[W];
-    alignas(64) float part[W], weights[4][W];
-    store(reinterpret_cast<int32_t*>(slot),
-          truncated(cell) * (8 * kBins) + (truncated(o0) & (kBins - 1)) * 8);
-    store(part, turn - o0);
+    const I slot = truncated(cell) * (8 * kBins) + (truncated(o0) & (kBins - 1)) * 8;
+    store(shares.slot + k, by_fours(slot));
+    store(shares.part + k, reinterpret_cast<V>(by_fours(reinterpret_cast<I>(turn - o0))));
     V quads[4];
     transpose(upper - upper_right, upper_right, lower - lower_right, lower_right, quads);
-    for (int v = 0; v < 4; ++v) store(weights[v], quads[v]);
-    // From here on by way of memory: taking vectors apart lane by lane is slower.
-    __asm__("" : : : "memory");
-    for (int v = 0; v < 4; ++v) {
-      for (int g = 0; g < W / 4; ++g) {
-        Eight weight;
-        load_twice(weights[v] + 4 * g, weight);
-        const Eight share = part[4 * g + v] * sign + first;
-        auto* sums = reinterpret_cast<Eight*>(&slots.sums[v % kCopies][0][0] + slot[4 * g + v]);
-        *sums += weight * share;
-      }
+    for (int v = 0; v < 4; ++v) store(shares.cell[k + v * (W / 4)], quads[v]);
+  }
+}
+
+// Two loops: a sum waits for its slot to be known, and would keep the next samples' from being
+// computed. It also waits for the last sum of the same slot, which neighbours often have: so
+// samples come from four places and two copies in turn.
+__attribute__((noinline)) void add_samples(Samples& samples, float angle, Slots& slots) {
+  for (; samples.count % W; ++samples.count) {
+    const int k = samples.count;
+    samples.x[k] = samples.y[k] = samples.down[k] = samples.across[k] = samples.window[k] = 0;
+  }
+  Shares shares;
+  share_out(samples, angle, shares);
+  const Eight first = {1, 1, 1, 1, 0, 0, 0, 0}, sign = {-1, -1, -1, -1, 1, 1, 1, 1};
+  const int quarter = samples.count / 4;
+  for (int k = 0; k < quarter; ++k) {
+    float* copy = &slots.sums[k % kCopies][0][0];
+    for (int i = 0; i < 4; ++i) {
+      const int from = k + i * quarter;
+      Eight weight;
+      load_twice(shares.cell[from], weight);
+      const Eight share = shares.part[from] * sign + first;
+      *reinterpret_cast<Eight*>(copy + shares.slot[from]) += weight * share;
     }
   }
   samples.count = 0;
