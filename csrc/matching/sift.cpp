@@ -52,11 +52,19 @@ struct Extremum {
 // Differences of blurred images around a point.
 class Neighbours {
  public:
-  Neighbours(const Octave& octave, const Extremum& e) : stride_(octave.blurred[0].stride) {
-    for (size_t i = 0; i < blurred_.size(); ++i) {
-      blurred_[i] = octave.blurred[static_cast<size_t>(e.layer) - 1 + i].row(e.row) + e.column;
+  Neighbours(const Octave& octave, const Extremum& e) {
+    for (int i = 0; i < 4; ++i) {
+      const auto image = static_cast<size_t>(e.layer - 1 + i);
+      if (image < kImages) {
+        const Plane& plane = octave.blurred[image];
+        images_[i] = {plane.row(e.row) + e.column, plane.stride};
+      } else {
+        last_ = last_image(octave, e.column, e.row);
+        images_[i] = {&last_.rows[1][1], 4};
+      }
     }
   }
+  Neighbours(const Neighbours&) = delete;  // it points into itself
 
   float middle() const { return at(0, 0); }
   std::array<float, 3> slopes() const {
@@ -78,15 +86,19 @@ class Neighbours {
 
  private:
   float difference(size_t i, int dx, int dy) const {
-    const int64_t offset = dy * stride_ + dx;
-    return blurred_[i + 1][offset] - blurred_[i][offset];
+    return images_[i + 1].at(dx, dy) - images_[i].at(dx, dy);
   }
   float below(int dx, int dy) const { return difference(0, dx, dy); }
   float at(int dx, int dy) const { return difference(1, dx, dy); }
   float above(int dx, int dy) const { return difference(2, dx, dy); }
 
-  std::array<const float*, 4> blurred_;
-  int64_t stride_;
+  struct Image {
+    const float* middle;
+    int64_t stride;
+    float at(int dx, int dy) const { return middle[dy * stride + dx]; }
+  };
+  Image images_[4];
+  Around last_;
 };
 
 // Minus the solution of the symmetric system by Cramer's rule; zeros when it is singular.
@@ -103,16 +115,26 @@ std::array<float, 3> top_of(const std::array<float, 6>& h, const std::array<floa
                b[0] * (xy * ys - yy * xs))};
 }
 
+// Whether the parabola's top is high enough, and no edge's; its height.
+bool is_feature(const Neighbours& around, Extremum& e) {
+  const auto slopes = around.slopes();
+  const float rise = slopes[0] * e.dx + slopes[1] * e.dy + slopes[2] * e.dlayer;
+  e.contrast = around.middle() * (1.f / 255) + rise * 0.5f;
+  if (std::abs(e.contrast) * kLayers < kContrast) return false;
+  const auto h = around.curvatures();
+  const float trace = h[0] + h[1], det = h[0] * h[1] - h[3] * h[3];
+  return det > 0 && trace * trace * kEdge < (kEdge + 1) * (kEdge + 1) * det;
+}
+
 // Moves an extremum to the top of a parabola through its neighbours; false when it is no feature.
 bool refine(const Octave& octave, Extremum& e) {
   const Plane& plane = octave.blurred[0];
-  int step = 0;
-  for (; step < kSteps; ++step) {
+  for (int step = 0; step < kSteps; ++step) {
     const Neighbours around(octave, e);
     const auto top = top_of(around.curvatures(), around.slopes());
     std::tie(e.dx, e.dy, e.dlayer) = std::tuple(top[0], top[1], top[2]);
     const float farthest = std::max({std::abs(top[0]), std::abs(top[1]), std::abs(top[2])});
-    if (farthest < 0.5f) break;
+    if (farthest < 0.5f) return is_feature(around, e);
     if (!(farthest < 1e6f)) return false;
     e.column += static_cast<int>(std::lrint(top[0]));
     e.row += static_cast<int>(std::lrint(top[1]));
@@ -122,15 +144,7 @@ bool refine(const Octave& octave, Extremum& e) {
       return false;
     }
   }
-  if (step == kSteps) return false;
-  const Neighbours around(octave, e);
-  const auto slopes = around.slopes();
-  const float rise = slopes[0] * e.dx + slopes[1] * e.dy + slopes[2] * e.dlayer;
-  e.contrast = around.middle() * (1.f / 255) + rise * 0.5f;
-  if (std::abs(e.contrast) * kLayers < kContrast) return false;
-  const auto h = around.curvatures();
-  const float trace = h[0] + h[1], det = h[0] * h[1] - h[3] * h[3];
-  return det > 0 && trace * trace * kEdge < (kEdge + 1) * (kEdge + 1) * det;
+  return false;
 }
 
 // Angles of the histogram's peaks, degrees.
@@ -186,7 +200,7 @@ void describe(const Octave& octave, const Extremum& e, const Extremum& next, flo
 }
 
 void prefetch(const Octave& octave, const Candidate& candidate, int layer) {
-  for (int i = layer - 1; i < layer + 3; ++i) {
+  for (int i = layer - 1; i < std::min(layer + 3, kImages); ++i) {
     const Plane& plane = octave.blurred[static_cast<size_t>(i)];
     for (int dy = -1; dy <= 1; ++dy) {
       __builtin_prefetch(plane.row(candidate.row + dy) + candidate.column);

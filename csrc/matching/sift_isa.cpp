@@ -11,7 +11,8 @@ namespace {
 constexpr int kBlock = 4;  // vectors in flight
 
 // Keeps a product from being fused into the sum that follows, so that it is rounded as OpenCV's is.
-STEADYVIEW_INLINE V rounded(V product) {
+template <typename Vector>
+STEADYVIEW_INLINE Vector rounded(Vector product) {
 #if defined(__AVX512F__)
   __asm__("" : "+v"(product));
 #elif defined(__SSE2__)
@@ -162,6 +163,49 @@ void blur_column(const ColumnBlurParams& p) {
   }
 }
 
+using Four = float __attribute__((vector_size(16)));
+using UnalignedFour = float __attribute__((vector_size(16), aligned(4), may_alias));
+
+// The same sums, of few pixels.
+void blur_point(const PointBlurParams& p, float (*out)[4]) {
+  constexpr int together = 8;  // rows in flight
+  Four sums[2 * kMargin + 3 + together];
+  const auto four = [](const float* from) {
+    return Four(*reinterpret_cast<const UnalignedFour*>(from));
+  };
+  const int count = 2 * p.radius + 3;
+  for (int row = 0; row < count; row += together) {
+    const float* from[together];
+    Four* sum = sums + row;
+    for (int i = 0; i < together; ++i) from[i] = p.rows[row + i < count ? row + i : count - 1];
+    for (int i = 0; i < together; ++i) sum[i] = rounded(four(from[i]) * p.taps[p.radius]);
+    for (int k = 1; k <= 2 * p.radius; ++k) {
+      const float tap = p.taps[k < p.radius ? p.radius - k : k - p.radius];
+      for (int i = 0; i < together; ++i) sum[i] += tap * four(from[i] + k);
+    }
+  }
+  for (int y = 0; y < 3; ++y) {
+    const Four* middle = sums + p.radius + y;
+    Four sum = rounded(middle[0] * p.taps[0]);
+    for (int k = 1; k <= p.radius; ++k) sum += p.taps[k] * (middle[-k] + middle[k]);
+    *reinterpret_cast<UnalignedFour*>(out[y]) = sum;
+  }
+}
+
+float blur_middle(const PointBlurParams& p) {
+  constexpr int vectors = (2 * kMargin + W) / W;
+  V sums[2][vectors] = {}, total = {};
+  alignas(64) float taps[vectors * W] = {};
+  for (int k = 0; k <= 2 * p.radius; ++k) {
+    taps[k] = p.taps[k < p.radius ? p.radius - k : k - p.radius];
+    for (int v = 0; v < vectors; ++v) sums[k % 2][v] += taps[k] * load(p.rows[k + 1] + 1 + v * W);
+  }
+  for (int v = 0; v < vectors; ++v) total += load(taps + v * W) * (sums[0][v] + sums[1][v]);
+  float sum = 0;
+  for (int i = 0; i < W; ++i) sum += total[i];
+  return sum;
+}
+
 // Every second pixel.
 void halve_row(const float* from, int width, float* out) {
   for (int x = 0; x < width; ++x) out[x] = from[2 * x];
@@ -187,11 +231,12 @@ struct Range {
   }
 };
 
-int extrema(const ExtremaParams& p) {
+template <int Levels>
+STEADYVIEW_INLINE int extrema_of(const ExtremaParams& p) {
   const V threshold = all(p.threshold);
   int count = 0;
   for (int x = 0; x < p.width - p.border; x += W) {
-    const auto at = [&](int layer, int row, int dx) { return load(p.rows[layer][row] + x + dx); };
+    const auto at = [&](int level, int row, int dx) { return load(p.rows[level][row] + x + dx); };
     const V value = at(1, 1, 0);
     if (!bits(above(magnitude(value), threshold))) continue;
     Range range = {value, value};
@@ -200,16 +245,16 @@ int extrema(const ExtremaParams& p) {
       const Mask bottom = both(above(-threshold, value), not_below(range.low, value));
       return bits(either(top, bottom));
     };
-    // The six nearest neighbours leave few vectors with a candidate.
+    // The nearest neighbours leave few vectors with a candidate.
     for (const int side : {-1, 1}) {
       range.add(at(1, 1, side));
       range.add(at(1, 1 + side, 0));
-      range.add(at(1 + side, 1, 0));
+      if (1 + side < Levels) range.add(at(1 + side, 1, 0));
     }
     if (!tops()) continue;
-    for (int layer = 0; layer < 3; ++layer) {
+    for (int level = 0; level < Levels; ++level) {
       for (int row = 0; row < 3; ++row) {
-        for (int dx = -1; dx <= 1; ++dx) range.add(at(layer, row, dx));
+        for (int dx = -1; dx <= 1; ++dx) range.add(at(level, row, dx));
       }
     }
     for (unsigned found = tops(); found; found &= found - 1) {
@@ -220,9 +265,11 @@ int extrema(const ExtremaParams& p) {
   return count;
 }
 
+int extrema(const ExtremaParams& p) { return p.levels == 3 ? extrema_of<3>(p) : extrema_of<2>(p); }
+
 }  // namespace
 
-extern const PyramidKernels pyramid_kernels = {&double_row, &blur_row,    &blur_column,
-                                               &halve_row,  &differences, &extrema};
+extern const PyramidKernels pyramid_kernels = {&double_row,  &blur_row,  &blur_column, &blur_point,
+                                               &blur_middle, &halve_row, &differences, &extrema};
 
 }  // namespace steadyview::matching::STEADYVIEW_ISA

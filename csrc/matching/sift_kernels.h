@@ -45,7 +45,15 @@ struct DifferenceParams {
   float* const* out;  // (images - 1)
 };
 
+// Three by three pixels.
+struct PointBlurParams {
+  const float* const* rows;  // (2 radius + 3) from (radius + 1) columns left of the middle
+  const float* taps;         // (radius + 1)
+  int radius;                // at most kMargin
+};
+
 struct ExtremaParams {
+  int levels;               // 3, or 2 where the differences above are looked at later
   const float* rows[3][3];  // differences below, at and above; rows before, at and after
   int width;
   int border;
@@ -57,6 +65,9 @@ struct PyramidKernels {
   void (*double_row)(const DoubleRowParams&);
   void (*blur_row)(const RowBlurParams&);
   void (*blur_column)(const ColumnBlurParams&);
+  // Out: of each row the fourth means nothing.
+  void (*blur_point)(const PointBlurParams&, float (*out)[4]);
+  float (*blur_middle)(const PointBlurParams&);  // of them, but for rounding
   void (*halve_row)(const float* from, int width, float* out);
   void (*differences)(const DifferenceParams&);
   int (*extrema)(const ExtremaParams&);  // returns how many

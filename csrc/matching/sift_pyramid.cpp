@@ -90,6 +90,45 @@ class Blur {
   int taken_ = 0, made_ = 0;
 };
 
+// The last image around a point.
+class LastImage {
+ public:
+  LastImage(const Octave& octave, int column, int row) {
+    const Plane& image = octave.blurred[kImages - 1];
+    const int radius = static_cast<int>(taps().size()) - 1, count = 2 * radius + 3;
+    const int left = column - radius - 1, top = row - radius - 1;
+    const bool inside = left >= 0 && left + count <= image.width;
+    if (!inside) std::fill_n(mirrored_[0], kRows * kColumns, 0.f);
+    for (int i = 0; i < count; ++i) {
+      const float* from = image.row(reflect(top + i, image.height));
+      for (int k = 0; !inside && k < count; ++k) {
+        mirrored_[i][k] = from[reflect(left + k, image.width)];
+      }
+      rows_[i] = inside ? from + left : mirrored_[i];
+    }
+    params_ = {.rows = rows_, .taps = taps().data(), .radius = radius};
+  }
+  LastImage(const LastImage&) = delete;  // it points into itself
+
+  Around around() const {
+    Around around;
+    active_pyramid_kernels().blur_point(params_, around.rows);
+    return around;
+  }
+  float roughly() const { return active_pyramid_kernels().blur_middle(params_); }
+
+ private:
+  static const std::vector<float>& taps() {
+    static const std::vector<float> taps = gaussian(sigma_of(kImages));
+    return taps;
+  }
+
+  static constexpr int kRows = 2 * kMargin + 3, kColumns = kRows + 16;  // with room for vectors
+  const float* rows_[kRows];
+  float mirrored_[kRows][kColumns];
+  PointBlurParams params_;
+};
+
 // Slots of the workspace: images 0 of octaves in turn, then what an octave needs.
 enum Slot : size_t { kFirst = 0, kBlurred = 2, kRing = 8, kDifference = 14, kDoubled = 20 };
 
@@ -129,9 +168,47 @@ class OctaveMaker {
     }
   }
 
-  Octave take() { return std::move(octave_); }
+  Octave take() {
+    auto& last = octave_.candidates[kLayers];
+    size_t kept = 0;
+    for (size_t i = 0; i < last.size(); ++i) {
+      prefetch(last[std::min(i + 4, last.size() - 1)]);
+      if (stands(last[i])) last[kept++] = last[i];
+    }
+    last.resize(kept);
+    return std::move(octave_);
+  }
 
  private:
+  // Whether an extremum of the last layer also is one against the differences above.
+  bool stands(const Candidate& c) const {
+    const Plane& image = octave_.blurred[kImages - 1];
+    const LastImage there(octave_, c.column, c.row);
+    const float value =
+        image.row(c.row)[c.column] - octave_.blurred[kImages - 2].row(c.row)[c.column];
+    constexpr float kRounding = 0.01f;  // far more than that of a thousand sums
+    const float over =
+        (there.roughly() - image.row(c.row)[c.column] - value) * (value > 0 ? 1 : -1);
+    if (over > kRounding) return false;
+    const Around last = there.around();
+    for (int dy = 0; dy < 3; ++dy) {
+      const float* row = image.row(c.row + dy - 1) + c.column - 1;
+      for (int dx = 0; dx < 3; ++dx) {
+        const float above = last.rows[dy][dx] - row[dx];
+        if (value > 0 ? above > value : above < value) return false;
+      }
+    }
+    return true;
+  }
+
+  void prefetch(const Candidate& c) const {
+    const Plane& image = octave_.blurred[kImages - 1];
+    for (int y = std::max(c.row - kMargin, 0); y < std::min(c.row + kMargin, image.height); ++y) {
+      __builtin_prefetch(image.row(y) + c.column - kMargin);
+      __builtin_prefetch(image.row(y) + c.column + kMargin);
+    }
+  }
+
   // All images have row y.
   void finish(int y) {
     const float* blurred[kImages];
@@ -144,12 +221,14 @@ class OctaveMaker {
     const int row = y - 1;
     if (row < kBorder || row >= height - kBorder) return;
     for (size_t layer = 1; layer <= kLayers; ++layer) {
-      ExtremaParams params = {.rows = {},
+      const size_t levels = layer < kLayers ? 3 : 2;
+      ExtremaParams params = {.levels = static_cast<int>(levels),
+                              .rows = {},
                               .width = width,
                               .border = kBorder,
                               .threshold = kThreshold,
                               .columns = columns_.data()};
-      for (size_t i = 0; i < 3; ++i) {
+      for (size_t i = 0; i < levels; ++i) {
         for (int k = 0; k < 3; ++k) {
           params.rows[i][k] = differences_[layer - 1 + i].row((row - 1 + k) % 3);
         }
@@ -169,6 +248,10 @@ class OctaveMaker {
 };
 
 }  // namespace
+
+Around last_image(const Octave& octave, int column, int row) {
+  return LastImage(octave, column, row).around();
+}
 
 Octave first_octave(const GrayFrame& frame, SiftWorkspace& workspace) {
   const int width = 2 * frame.width, height = 2 * frame.height;
