@@ -104,6 +104,8 @@ def test_tools_by_name() -> None:
 def test_tools_that_are_none(names: list[str], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         tools_of(names, 0.8)
+    with pytest.raises(OptionError, match="crop_limit"):
+        tools_of(["global_flow"], 3.0)
 
 
 def test_a_run_is_resumed_and_a_failure_is_a_row(

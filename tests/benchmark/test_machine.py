@@ -1,6 +1,7 @@
 """What a benchmark measures must be right before any figure is."""
 
 import shlex
+import subprocess
 import sys
 
 import pytest
@@ -32,6 +33,20 @@ def test_failures_are_told(tmp_path):
         measure("false | true", tmp_path)
     with pytest.raises(RuntimeError, match="over 0 s"):
         measure("sleep 5", tmp_path, timeout=0.2)
+
+
+def test_what_is_stopped_leaves_nothing_running(tmp_path, monkeypatch):
+    def interrupted(process, timeout):
+        started.append(process)
+        raise KeyboardInterrupt
+
+    started = []
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measure("sleep 60", tmp_path)
+    assert started[0].wait(5) == -9
+    started[0].stdout.close()
+    started[0].stderr.close()
 
 
 def test_facts():

@@ -110,6 +110,9 @@ def measure(command: str, cwd: Path, timeout: float = 3600) -> Run:
         os.killpg(process.pid, 9)
         process.communicate()
         raise RuntimeError(f"over {timeout:.0f} s: {command}") from None
+    except BaseException:  # Ctrl-C does not reach a session of its own
+        os.killpg(process.pid, 9)
+        raise
     finally:
         stop.set()
         poller.join()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..errors import OptionError
 from ..methods import METHODS
+from ..options import StabilizeOptions
 
 __all__ = [
     "FFMPEG", "PEERS", "TRANSCODE", "VIDSTAB", "VIDSTAB_30", "Tool", "opencv_two_pass", "ours",
@@ -136,8 +137,10 @@ def tools_of(names: Sequence[str], crop_limit: float, options: str = "") -> list
         options: further options of steadyview's command line.
 
     Raises:
-        OptionError: an unknown name, one given twice, or a peer that cannot be had here, and why.
+        OptionError: an unknown name, one given twice, or a peer that cannot be had here, and why;
+            a crop limit that cannot be.
     """
+    StabilizeOptions(crop_limit=crop_limit)  # told before anything runs
     tools: list[Tool] = []
     for name in names:
         tool = _tool_of(name, crop_limit, options)
