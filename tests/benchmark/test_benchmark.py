@@ -178,7 +178,9 @@ def test_tables(tmp_path: Path) -> None:
     latex = (tmp_path / "table.tex").read_text()
     assert r"\textbf{0.900}" in latex
     assert r"y\_1" in latex
-    assert "<b>0.900</b>" in (tmp_path / "table.html").read_text()
+    page = (tmp_path / "table.html").read_text()
+    assert "<b>0.900</b>" in page
+    assert "<li>B c y_1: <code>50% &amp; &lt;lost&gt;</code></li>" in page
     lines = (tmp_path / "records.csv").read_text().splitlines()
     assert len(lines) == 6
     assert "50% & <lost>" in lines[-1]
@@ -199,6 +201,8 @@ def test_synthetic_clips_are_measured_against_their_truth(tmp_path: Path) -> Non
     if shutil.which("ffmpeg") is None:
         pytest.skip("ffmpeg is not installed")
     records = run_benchmark(clips, [copying_mkv(), steady], tmp_path / "out")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["seeds"] == {"rolling_shutter": 9}
     shaken, true = records
     assert true["truth_path_error_px"] < 0.1 < 1 < shaken["truth_path_error_px"]
     # Rolling shutter is what a homography a frame leaves.

@@ -28,6 +28,7 @@ class Clip:
         steady: a steady video of the same scene, if the dataset has one.
         aligned: whether `steady` shows what a perfect stabiliser of the source would: then PSNR and
             SSIM mean something (synthetic clips). DeepStab's comes from a second camera.
+        seed: of the random numbers it was made with (synthetic clips).
     """
 
     name: str
@@ -35,6 +36,7 @@ class Clip:
     source: Path
     steady: Path | None = None
     aligned: bool = False
+    seed: int | None = None
 
 
 def find_clips(
@@ -82,7 +84,8 @@ def _synthetic(names: list[str], cache: Path, tell: Callable[[str], None]) -> li
         except OptionError as error:  # Gaussians without torch
             tell(f"synthetic/{name} is left out: {error}")
         else:
-            clips.append(Clip(name, "synthetic", made.shaky, made.steady, aligned=True))
+            seed = SCENES[name].seed
+            clips.append(Clip(name, "synthetic", made.shaky, made.steady, True, seed))
     return clips
 
 

@@ -115,6 +115,7 @@ def run_benchmark(
         "machine": machine_facts(),
         "tools": [asdict(tool) for tool in tools],
         "clips": [f"{clip.category}/{clip.name}" for clip in clips],
+        "seeds": {clip.name: clip.seed for clip in clips if clip.seed is not None},
     }
     atomic_text(folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
     done = len(cells) - len(missing)

@@ -121,8 +121,8 @@ class Table:
             lines.append(" & ".join(cells) + r" \\")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
-    def html(self) -> str:
-        """A page that needs no network."""
+    def html(self, failed: Sequence[dict[str, Any]] = ()) -> str:
+        """A page that needs no network; below the table, the records that failed, with why."""
         head = "".join(f"<th>{html.escape(title)}</th>" for title in self.head)
         body = "\n".join(
             "<tr>"
@@ -132,7 +132,13 @@ class Table:
             + "</tr>"
             for row in self.cells()
         )
-        return _PAGE.format(head=head, body=body)
+        items = "".join(
+            f"<li>{html.escape(' '.join(r[key] for key in ('category', 'clip', 'tool')))}: "
+            f"<code>{html.escape(r['error'])}</code></li>"
+            for r in failed
+        )
+        lost = f"<h2>Failed</h2><ul>{items}</ul>" if items else ""
+        return _PAGE.format(head=head, body=body, lost=lost)
 
 
 _PAGE = """<!doctype html>
@@ -142,7 +148,8 @@ _PAGE = """<!doctype html>
 body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem; }}
 table {{ border-collapse: collapse; }}
 th, td {{ padding: .3em .8em; text-align: right; border-bottom: 1px solid #8885; }}
-th:nth-child(-n+2), td:nth-child(-n+2) {{ text-align: left; }}
+th:nth-child(-n+2), td:nth-child(-n+2) {{ text-align: left; white-space: nowrap; }}
+code {{ overflow-wrap: anywhere; }}
 </style>
 <h1>Benchmark</h1>
 <p>Means over the clips of a category; "all" is the mean of the categories.
@@ -150,6 +157,7 @@ Bold: best of its category.</p>
 <table><thead><tr>{head}</tr></thead><tbody>
 {body}
 </tbody></table>
+{lost}
 </html>
 """
 
@@ -188,7 +196,8 @@ def write_tables(records: Sequence[dict[str, Any]], folder: str | Path) -> Table
     _write_parquet(records, folder / "records.parquet")
     atomic_text(folder / "table.txt", table.text() + "\n")
     atomic_text(folder / "table.tex", table.latex())
-    atomic_text(folder / "table.html", table.html())
+    failed = [record for record in records if record["status"] != "ok"]
+    atomic_text(folder / "table.html", table.html(failed))
     return table
 
 
