@@ -5,6 +5,7 @@
 No figure between the markers is written by hand.
 """
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ Facts = dict[str, Any]
 def main() -> None:
     results = json.loads((RESULTS / "stabilize.json").read_text())
     solvers = json.loads((RESULTS / "path.json").read_text())["solvers"]
-    parts = [*quality(results["quality"]), *speed(results["speed"]), memory(results["memory"])]
+    parts = [*quality(results["quality"]), *truth()]
+    parts += [*speed(results["speed"]), memory(results["memory"])]
     text = "\n\n".join([*parts, path_solver(solvers), kernels()])
     draw(results["quality"]["rows"])
     readme = ROOT / "README.md"
@@ -80,6 +82,29 @@ def quality(facts: Facts) -> list[str]:
     head = ["", "shake removed", "kept", "detail", "wobble", "over source", "border pixels"]
     close = f"More shake removed on {wins}. Missed: {'; '.join(misses) or 'nothing'}."
     return [intro, table(head, rows), close, "![Shake removed by clip](docs/images/results.png)"]
+
+
+def truth() -> list[str]:
+    """Against the true steady videos of the synthetic scenes."""
+    with (RESULTS / "synthetic" / "records.csv").open() as file:
+        records = [row for row in csv.DictReader(file) if row["status"] == "ok"]
+    rows = []
+    for tool in ("vidstab", "vidstab-30", "opencv-2pass", "global_flow"):
+        mine = [row for row in records if row["tool"] == tool]
+        columns = ["truth_path_error_px", "truth_aligned_psnr_db", "shake_removed_db", "kept_mean"]
+        error, psnr, removed, kept = (
+            mean([row for row in mine if row[column]], column) for column in columns
+        )
+        name = NAMES.get(tool, NAMES["steadyview"])
+        rows.append([name, f"{error:.2f} px", f"{psnr:.1f} dB", f"{removed:.1f} dB", f"{kept:.3f}"])
+    scenes = len({row["clip"] for row in records})
+    intro = (
+        f"{scenes} synthetic scenes whose true steady video is known, each method with its own "
+        "settings ([what they are, and every figure](docs/benchmark.md)). Path error: how the "
+        "frame's corners move above 1 Hz against the truth, in a frame 640 pixels wide."
+    )
+    head = ["", "path error", "PSNR", "shake removed", "kept"]
+    return [intro, table(head, rows)]
 
 
 def mean(rows: list[Facts], column: str) -> float:
