@@ -127,9 +127,8 @@ constexpr int kSlots = (kCells + 1) * (kCells + 1) * kBins;
 using Eight = float __attribute__((vector_size(32), may_alias));
 using Four = float __attribute__((vector_size(16), may_alias));
 constexpr float kBelowFour = 3.99999976f;  // the largest
-constexpr int kCopies = 2;                 // take samples in turn
 struct Slots {
-  alignas(64) float sums[kCopies][kSlots][8];
+  alignas(64) float sums[kSlots][8];
 };
 
 // What is gathered of samples, row by row; the rest is computed of full vectors.
@@ -220,7 +219,7 @@ STEADYVIEW_INLINE void share_out(const Samples& samples, float angle, Shares& sh
 
 // Two loops: a sum waits for its slot to be known, and would keep the next samples' from being
 // computed. It also waits for the last sum of the same slot, which neighbours often have: so
-// samples come from four places and two copies in turn.
+// samples come from four places in turn.
 __attribute__((noinline)) void add_samples(Samples& samples, float angle, Slots& slots) {
   for (; samples.count % W; ++samples.count) {
     const int k = samples.count;
@@ -231,13 +230,12 @@ __attribute__((noinline)) void add_samples(Samples& samples, float angle, Slots&
   const Eight first = {1, 1, 1, 1, 0, 0, 0, 0}, sign = {-1, -1, -1, -1, 1, 1, 1, 1};
   const int quarter = samples.count / 4;
   for (int k = 0; k < quarter; ++k) {
-    float* copy = &slots.sums[k % kCopies][0][0];
     for (int i = 0; i < 4; ++i) {
       const int from = k + i * quarter;
       Eight weight;
       load_twice(shares.cell[from], weight);
       const Eight share = shares.part[from] * sign + first;
-      *reinterpret_cast<Eight*>(copy + shares.slot[from]) += weight * share;
+      *reinterpret_cast<Eight*>(&slots.sums[0][0] + shares.slot[from]) += weight * share;
     }
   }
   samples.count = 0;
@@ -262,10 +260,7 @@ STEADYVIEW_INLINE void add_slots(const Slots& slots, float* histogram) {
     for (int c = 0; c <= kCells; ++c) {
       const int first = (r * (kCells + 1) + c) * kBins;
       const auto half = [&](int o, int side) {
-        const auto at = [&](int copy) {
-          return *reinterpret_cast<const Four*>(slots.sums[copy][first + o] + 4 * side);
-        };
-        return kCopies == 2 ? at(0) + at(kCopies - 1) : at(0);
+        return *reinterpret_cast<const Four*>(slots.sums[first + o] + 4 * side);
       };
       // By direction, then by cell.
       Four sums[kBins], parts[4];
