@@ -193,7 +193,7 @@ void blur_point(const PointBlurParams& p, float (*out)[4]) {
 }
 
 float blur_middle(const PointBlurParams& p) {
-  constexpr int vectors = (2 * kMargin + W) / W;
+  constexpr int vectors = 2 * kMargin / W;
   V sums[2][vectors] = {}, total = {};
   alignas(64) float taps[vectors * W] = {};
   for (int k = 0; k <= 2 * p.radius; ++k) {

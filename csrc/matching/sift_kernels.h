@@ -49,7 +49,7 @@ struct DifferenceParams {
 struct PointBlurParams {
   const float* const* rows;  // (2 radius + 3) from (radius + 1) columns left of the middle
   const float* taps;         // (radius + 1)
-  int radius;                // at most kMargin
+  int radius;                // below kMargin
 };
 
 struct ExtremaParams {

@@ -97,14 +97,17 @@ class LastImage {
     const Plane& image = octave.blurred[kImages - 1];
     const int radius = static_cast<int>(taps().size()) - 1, count = 2 * radius + 3;
     const int left = column - radius - 1, top = row - radius - 1;
-    const bool inside = left >= 0 && left + count <= image.width;
-    if (!inside) std::fill_n(mirrored_[0], kRows * kColumns, 0.f);
-    for (int i = 0; i < count; ++i) {
-      const float* from = image.row(reflect(top + i, image.height));
-      for (int k = 0; !inside && k < count; ++k) {
-        mirrored_[i][k] = from[reflect(left + k, image.width)];
+    const bool inside =
+        left >= 0 && left + count <= image.width && top >= 0 && top + count <= image.height;
+    if (inside) {
+      for (int i = 0; i < count; ++i) rows_[i] = image.row(top + i) + left;
+    } else {
+      std::fill_n(mirrored_[0], kRows * kColumns, 0.f);
+      for (int i = 0; i < count; ++i) {
+        const float* from = image.row(reflect(top + i, image.height));
+        for (int k = 0; k < count; ++k) mirrored_[i][k] = from[reflect(left + k, image.width)];
+        rows_[i] = mirrored_[i];
       }
-      rows_[i] = inside ? from + left : mirrored_[i];
     }
     params_ = {.rows = rows_, .taps = taps().data(), .radius = radius};
   }
@@ -163,19 +166,14 @@ class OctaveMaker {
           push(image + 1, octave_.blurred[image].row(y));
         } else {
           finish(y);
+          settle(y);
         }
       }
     }
   }
 
   Octave take() {
-    auto& last = octave_.candidates[kLayers];
-    size_t kept = 0;
-    for (size_t i = 0; i < last.size(); ++i) {
-      prefetch(last[std::min(i + 4, last.size() - 1)]);
-      if (stands(last[i])) last[kept++] = last[i];
-    }
-    last.resize(kept);
+    octave_.candidates[kLayers].resize(standing_);
     return std::move(octave_);
   }
 
@@ -201,11 +199,13 @@ class OctaveMaker {
     return true;
   }
 
-  void prefetch(const Candidate& c) const {
-    const Plane& image = octave_.blurred[kImages - 1];
-    for (int y = std::max(c.row - kMargin, 0); y < std::min(c.row + kMargin, image.height); ++y) {
-      __builtin_prefetch(image.row(y) + c.column - kMargin);
-      __builtin_prefetch(image.row(y) + c.column + kMargin);
+  // Rows to y are there: what the last image is blurred from around candidates far enough above is
+  // still in the cache.
+  void settle(int y) {
+    auto& last = octave_.candidates[kLayers];
+    const bool complete = y == octave_.blurred[0].height - 1;
+    for (; settled_ < last.size() && (complete || last[settled_].row + kMargin <= y); ++settled_) {
+      if (stands(last[settled_])) last[standing_++] = last[settled_];
     }
   }
 
@@ -242,6 +242,7 @@ class OctaveMaker {
 
   const PyramidKernels& kernels_ = active_pyramid_kernels();
   Octave octave_;
+  size_t settled_ = 0, standing_ = 0;  // candidates of the last layer: looked at, left over
   std::vector<Blur> blurs_;
   std::array<Plane, kImages - 1> differences_;
   std::vector<int32_t> columns_;
