@@ -2,8 +2,10 @@
 
 Part of `python benchmarks/warp.py`. Three channels, the similarity of warp.py as a flow; OpenCV has
 its maps ready made and writes into a given picture. "both" is forward and backward by image and
-flow (grid_sample: grid), of a given cotangent. Milliseconds: processor time with one thread
-(which is fair on a busy machine), and wall time with two; the least of interleaved rounds.
+flow (grid_sample: grid), of a given cotangent. kornia, where it is installed (pip install --no-deps
+kornia kornia_rs: it would bring a torch of its own choice), must show the same picture.
+Milliseconds: processor time with one thread (which is fair on a busy machine), and wall time with
+two; the least of interleaved rounds.
 """
 
 from __future__ import annotations
@@ -64,6 +66,37 @@ def both_ways(torch: Any, function: Callable[..., Any], *arguments: Any) -> Call
     return run
 
 
+def kornia_work(torch: Any, image: Any, maps: Any, mode: str, matrix: Any, ours: Any) -> Work:
+    """kornia's remap and warp_perspective, whose pixel centres are whole numbers."""
+    try:
+        from kornia.geometry.transform import remap, warp_perspective
+    except ImportError:
+        return {}
+    height, width = image.shape[2:]
+    x, y = (torch.from_numpy(m)[None] for m in maps)
+    centre = torch.tensor([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]], dtype=torch.float64)
+    source_from_output = torch.linalg.inv(centre) @ matrix[0] @ centre
+    output_from_source = torch.linalg.inv(source_from_output).float()[None]
+    options = {"mode": mode, "padding_mode": "border", "align_corners": True}
+
+    def mapped(image: Any, x: Any, y: Any) -> Any:
+        return remap(image, x, y, **options)
+
+    def projected() -> Any:
+        return warp_perspective(image, output_from_source, (height, width), **options)
+
+    # Points pass through [-1, 1] in float32: some 1e-4 px, where neighbours differ by up to 1.
+    for theirs in (mapped(image, x, y), projected()):
+        difference = float((theirs - ours).abs().max())
+        if difference > 5e-3:
+            raise RuntimeError(f"kornia's {mode} picture differs from ours by {difference}")
+    return {
+        "kornia remap": lambda: mapped(image, x, y),
+        "kornia warp_perspective": projected,
+        "kornia both": both_ways(torch, mapped, image, x, y),
+    }
+
+
 def warp_work(torch: Any, width: int, height: int, maps: Any, mode: str, matrix: Any) -> Work:
     from steadyview.ops import backward_warp
 
@@ -103,6 +136,7 @@ def warp_work(torch: Any, width: int, height: int, maps: Any, mode: str, matrix:
     if mode != "lanczos3":
         work["grid_sample"] = lambda: theirs(image, grid)
         work["grid_sample both"] = both_ways(torch, theirs, image, grid)
+        work |= kornia_work(torch, image, maps, mode, matrix, ours(image, flow))
     return work
 
 
@@ -133,6 +167,8 @@ def ratios_of(times: dict[str, float]) -> dict[str, float]:
     pairs = {
         "remap": ("remap", "flow"), "remap uint8": ("remap uint8", "uint8"),
         "copy bandwidth": ("copy", "flow"), "grid_sample both": ("grid_sample both", "both"),
+        "kornia remap": ("kornia remap", "flow"), "kornia both": ("kornia both", "both"),
+        "kornia warp_perspective": ("kornia warp_perspective", "homography"),
         "program": ("program", "softmax"), "program both": ("program both", "both"),
     }  # fmt: skip
     return {

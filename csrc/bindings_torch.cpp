@@ -1,6 +1,8 @@
 // steadyview._C: tensors in and out. Calls each room's register function, and nothing else.
 #include <pybind11/pybind11.h>
 
+#include "common/torch_threads.h"
+
 namespace steadyview {
 
 void register_gaussians(pybind11::module_& module);
@@ -19,6 +21,7 @@ PYBIND11_MODULE(_C, module) {
 #else
   module.attr("has_cuda") = false;
 #endif
+  steadyview::use_torch_threads();
   steadyview::register_gaussians(module);
   steadyview::register_stereo_tensors(module);
   steadyview::register_multiplane(module);

@@ -10,7 +10,7 @@
 #include <new>
 #include <system_error>
 #include <thread>
-#include <vector>
+#include <utility>
 
 namespace steadyview {
 namespace {
@@ -49,7 +49,12 @@ class Pool {
     std::unique_lock owner(owner_, std::defer_lock);
     const int64_t chunks = (loop.end - loop.begin + loop.grain - 1) / loop.grain;
     const int helpers = static_cast<int>(std::min<int64_t>(num_threads(), chunks)) - 1;
-    if (inside_ || helpers <= 0 || !owner.try_lock()) {
+    const Crew crew = crew_;
+    if (inside_ || helpers <= 0) {
+      loop.work();
+    } else if (crew) {
+      crew([](void* some) { work_inside(*static_cast<Loop*>(some)); }, &loop);
+    } else if (!owner.try_lock()) {
       loop.work();
     } else {
       {
@@ -61,15 +66,15 @@ class Pool {
         ++generation_;
       }
       wake_.notify_all();
-      inside_ = true;
-      loop.work();
-      inside_ = false;
+      work_inside(loop);
       std::unique_lock lock(mutex_);
       loop_ = nullptr;  // late wakers find nothing
       done_.wait(lock, [&] { return active_ == 0; });
     }
     if (loop.error) std::rethrow_exception(loop.error);
   }
+
+  void use_crew(Crew crew) { crew_ = crew; }
 
   // A forked child has none of the threads: it starts afresh.
   void reset_after_fork() { new (this) Pool; }
@@ -79,6 +84,12 @@ class Pool {
     static std::once_flag once;
     std::call_once(
         once, [] { pthread_atfork(nullptr, nullptr, [] { Pool::get().reset_after_fork(); }); });
+  }
+
+  static void work_inside(Loop& loop) {
+    const bool before = std::exchange(inside_, true);
+    loop.work();
+    inside_ = before;
   }
 
   // False when the system has no more threads to give: the loop does with those there are.
@@ -117,6 +128,7 @@ class Pool {
   Loop* loop_ = nullptr;
   uint64_t generation_ = 0;
   int wanted_ = 0, active_ = 0, threads_ = 0;
+  std::atomic<Crew> crew_{nullptr};
   static thread_local bool inside_;
 };
 
@@ -133,6 +145,8 @@ int num_threads() {
   return requested > 0 ? requested
                        : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
+
+void use_crew(Crew crew) { Pool::get().use_crew(crew); }
 
 void parallel_for(int64_t begin, int64_t end, int64_t grain,
                   const std::function<void(int64_t, int64_t)>& body) {

@@ -17,4 +17,12 @@ int num_threads();
 void parallel_for(int64_t begin, int64_t end, int64_t grain,
                   const std::function<void(int64_t, int64_t)>& body);
 
+// Threads of another library for loops to run on: calls work(loop) in some threads at once, the
+// caller's among them, and returns when all calls have. Two pools of which one spins while it waits
+// (OpenMP's does, for milliseconds) share the processors badly.
+using Crew = void (*)(void (*work)(void*), void* loop);
+
+// Null, or in a forked child, which has none of the threads: this library's own.
+void use_crew(Crew crew);
+
 }  // namespace steadyview

@@ -2,16 +2,16 @@
 #include "splat/splat_bands.h"
 
 #include "splat/splat_lanes.h"
-#include "warp/band_sums.h"
+#include "warp/pair_sums.h"
 
 namespace steadyview::splatting::STEADYVIEW_ISA {
 namespace {
 
 using namespace splat_maths;
-using warping::STEADYVIEW_ISA::BandSums;
 using warping::STEADYVIEW_ISA::fill_tile;
+using warping::STEADYVIEW_ISA::load_quads;
+using warping::STEADYVIEW_ISA::PairSums;
 using warping::STEADYVIEW_ISA::QuadOf;
-using warping::STEADYVIEW_ISA::TileWeights;
 using warping::STEADYVIEW_ISA::transpose;
 
 // Finds a tile's targets and weights; pixels whose metric is not finite become holes.
@@ -42,35 +42,39 @@ void find_targets(const ForwardSplat<T>& splat, int64_t n, int64_t row, int64_t 
 
 // Divides the sums of a band by the weights beside them where the mode asks for it, and stores.
 template <typename T>
-void store_band(const ForwardSplat<T>& splat, const BandSums<T>& band, int64_t n, int64_t channel) {
+void store_band(const ForwardSplat<T>& splat, const PairSums<T>& band, int64_t n, int64_t channel) {
   using Quad = typename QuadOf<T>::type;
-  const Quad* sums = band.line(band.first);
-  const int64_t count = (band.last - band.first) * band.width, plane = splat.height * splat.width;
+  const int64_t width = splat.width, plane = splat.height * width;
   const int channels =
       static_cast<int>(splat.channels - channel < 3 ? splat.channels - channel : 3);
   const bool divided = normalised(splat.mode);
-  T* out = splat.output + (n * splat.channels + channel) * plane + band.first * splat.width;
-  T* weights = splat.weight + n * plane + band.first * splat.width;
-  int64_t i = 0;
-  for (; i + 4 <= count; i += 4) {
-    Quad q[4] = {sums[i], sums[i + 1], sums[i + 2], sums[i + 3]};
-    transpose(q);
-    Quad scale = Quad{} + T(1);
-    if (divided) {
-      const auto some = q[3] > kLeastWeight<T>;
-      scale = some ? scale / q[3] : Quad{};
-      q[3] = some ? q[3] : Quad{};
+  T* out = splat.output + (n * splat.channels + channel) * plane + band.first * width;
+  T* weights = splat.weight + n * plane + band.first * width;
+  for (int64_t y = band.first; y < band.last; ++y, out += width, weights += width) {
+    int64_t x = 0;
+    for (; x + 4 <= width; x += 4) {
+      Quad q[4];
+      for (int k = 0; k < 4; ++k) band.total(x + k, y, &q[k]);
+      transpose(q);
+      Quad scale = Quad{} + T(1);
+      if (divided) {
+        const auto some = q[3] > kLeastWeight<T>;
+        scale = some ? scale / q[3] : Quad{};
+        q[3] = some ? q[3] : Quad{};
+      }
+      for (int c = 0; c < channels; ++c) {
+        q[c] *= scale;
+        std::memcpy(out + c * plane + x, &q[c], sizeof(Quad));
+      }
+      if (channel == 0) std::memcpy(weights + x, &q[3], sizeof(Quad));
     }
-    for (int c = 0; c < channels; ++c) {
-      q[c] *= scale;
-      std::memcpy(out + c * plane + i, &q[c], sizeof(Quad));
+    for (; x < width; ++x) {
+      Quad q;
+      band.total(x, y, &q);
+      const T weight = q[3], scale = divided ? inverse_weight(weight) : T(1);
+      for (int c = 0; c < channels; ++c) out[c * plane + x] = q[c] * scale;
+      if (channel == 0) weights[x] = scale > 0 ? weight : T(0);
     }
-    if (channel == 0) std::memcpy(weights + i, &q[3], sizeof(Quad));
-  }
-  for (; i < count; ++i) {
-    const T weight = sums[i][3], scale = divided ? inverse_weight(weight) : T(1);
-    for (int c = 0; c < channels; ++c) out[c * plane + i] = sums[i][c] * scale;
-    if (channel == 0) weights[i] = scale > 0 ? weight : T(0);
   }
 }
 
@@ -86,7 +90,7 @@ void splat_band(const ForwardSplat<T>& splat, const ScatterBand<T>& band) {
   const int64_t tiles = (splat.width + kWarpTile - 1) / kWarpTile;
   const int64_t plane = splat.height * splat.width, first = band.n * splat.channels + band.channel;
   const int64_t channels = splat.channels - band.channel;  // left
-  BandSums<T> sums;
+  PairSums<T> sums;
   sums.sums = band.sums;
   sums.first = band.first;
   sums.last = band.last;
@@ -95,7 +99,6 @@ void splat_band(const ForwardSplat<T>& splat, const ScatterBand<T>& band) {
   sums.border = Border::constant;
   alignas(64) T weights[kWarpTile], slopes[kWarpTile], ones[kWarpTile];
   for (T& one : ones) one = 1;
-  TileWeights<Filter::bilinear, T> taps;
   for (int64_t i = 0; i < splat.height * tiles; ++i) {
     if (!reaches(band, i)) continue;
     const int64_t row = i / tiles, column = i % tiles * kWarpTile;
@@ -106,11 +109,11 @@ void splat_band(const ForwardSplat<T>& splat, const ScatterBand<T>& band) {
                       ? ones
                       : splat.image + (first + c) * plane + row * splat.width + column;
     }
-    sums.load(planes);
+    load_quads(planes, sums.tile.count, sums.values);
     if (splat.metric) {
       for (int p = 0; p < sums.tile.count; ++p) sums.values[p] *= weights[p];
     }
-    sums.template add_tile<Filter::bilinear>(taps);
+    sums.add_tile();
   }
   store_band(splat, sums, band.n, band.channel);
 }

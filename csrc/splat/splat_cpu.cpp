@@ -24,7 +24,7 @@ void forward_splat_cpu(const ForwardSplat<T>& splat) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / plan.count / blocks, first = i % plan.count * plan.rows;
       const int64_t last = std::min(first + plan.rows, splat.height);
-      const ZeroedSums<T> sums((last - first + 2) * splat.width * 4);
+      const ZeroedSums<T> sums(band_size(Filter::bilinear, last - first, splat.width));
       band(splat, {.n = n,
                    .channel = i / plan.count % blocks * 3,
                    .first = first,

@@ -80,7 +80,7 @@ void splat_once(const Case& c, Band splat_band, Band nearest_band, Rows scale_ro
   for (int64_t first = 0; first < c.height; first += plan.rows) {
     const int64_t last = std::min(first + plan.rows, c.height);
     for (int64_t channel = 0; channel < (nearest ? 1 : channels); channel += 3) {
-      const ZeroedSums<float> sums((last - first + 2) * c.width * 4);
+      const ZeroedSums<float> sums(band_size(Filter::bilinear, last - first, c.width));
       (nearest ? nearest_band : splat_band)(
           splat, {0, channel, first, last, plan.reach.data(), sums.get()});
     }

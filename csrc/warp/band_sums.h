@@ -1,26 +1,12 @@
 #pragma once
 
-// Sums of what pixels add to a band of an image's rows: part of warp_scatter.cpp and of the splat,
-// compiled for each instruction set. Four channels lie side by side, so that a tap is one addition
-// of a vector.
+// Sums of what pixels add to a band of an image's rows, for the wider filters (bilinear ones have
+// pair_sums.h): part of warp_scatter.cpp, compiled for each instruction set.
 
-#include <cstring>
-
-#include "warp/warp_tiles.h"
+#include "warp/quads.h"
 
 namespace steadyview::warping::STEADYVIEW_ISA {
 namespace {
-
-template <typename T>
-struct QuadOf;
-template <>
-struct QuadOf<float> {
-  using type = float __attribute__((vector_size(16)));
-};
-template <>
-struct QuadOf<double> {
-  using type = double __attribute__((vector_size(32)));
-};
 
 // Weights of a tile's taps.
 template <Filter filter, typename T>
@@ -38,43 +24,21 @@ void find_tile_weights(const T* __restrict t, int size, T (*__restrict weights)[
   }
 }
 
-// Four rows of four, transposed.
-template <typename Quad>
-inline __attribute__((always_inline)) void transpose(Quad* q) {
-  const Quad a = __builtin_shufflevector(q[0], q[1], 0, 4, 1, 5);
-  const Quad b = __builtin_shufflevector(q[2], q[3], 0, 4, 1, 5);
-  const Quad c = __builtin_shufflevector(q[0], q[1], 2, 6, 3, 7);
-  const Quad d = __builtin_shufflevector(q[2], q[3], 2, 6, 3, 7);
-  q[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
-  q[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
-  q[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);
-  q[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
-}
-
 template <typename T>
 struct BandSums {
   using Quad = typename QuadOf<T>::type;
-  T* sums;              // (last - first + 2, width, 4), aligned to 64 bytes
+  T* sums;              // (last - first + 2, width, 4), zero on entry; aligned to 64 bytes
   int64_t first, last;  // rows of the band, last excluded
   int64_t height, width;
   Border border;
   Tile<T> tile;                        // pixels that add
   alignas(64) Quad values[kWarpTile];  // what they add
 
-  // Values of four planes' pixels.
-  void load(const T* const* planes) {
-    int p = 0;
-    for (; p + 4 <= tile.count; p += 4) {
-      for (int c = 0; c < 4; ++c) std::memcpy(&values[p + c], planes[c] + p, sizeof(Quad));
-      transpose(values + p);
-    }
-    for (; p < tile.count; ++p) {
-      values[p] = Quad{planes[0][p], planes[1][p], planes[2][p], planes[3][p]};
-    }
-  }
-
   // A line of the band; there is one more before the first and after the last, which nobody reads.
   Quad* line(int64_t y) const { return reinterpret_cast<Quad*>(sums) + (y - first + 1) * width; }
+
+  // The sum of a pixel.
+  void total(int64_t x, int64_t y, Quad* sum) const { *sum = line(y)[x]; }
 
   template <Filter filter>
   void add_tile(TileWeights<filter, T>& weights) {

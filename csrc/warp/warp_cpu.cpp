@@ -30,6 +30,7 @@ std::vector<double> cosine_basis(const BackwardWarp<T, S>& warp) {
   return basis;
 }
 
+// And by the source points, where that is wanted.
 template <typename T>
 void gradient_by_image(const BackwardWarpGradient<T>& gradient, const double* basis) {
   const BackwardWarp<T>& warp = gradient.forward;
@@ -41,7 +42,7 @@ void gradient_by_image(const BackwardWarpGradient<T>& gradient, const double* ba
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / plan.count / blocks, first = i % plan.count * plan.rows;
       const int64_t last = std::min(first + plan.rows, warp.height);
-      const ZeroedSums<T> sums((last - first + 2) * warp.width * 4);
+      const ZeroedSums<T> sums(band_size(warp.filter, last - first, warp.width));
       scatter(gradient, basis,
               {.n = n,
                .channel = i / plan.count % blocks * 4,
@@ -122,11 +123,13 @@ template <typename T>
 void backward_warp_gradient_cpu(const BackwardWarpGradient<T>& gradient) {
   const BackwardWarp<T>& warp = gradient.forward;
   const std::vector<double> basis = cosine_basis(warp);
-  if (gradient.grad_image) gradient_by_image(gradient, basis.data());
-  if (!gradient.grad_points) return;
-  const auto points = STEADYVIEW_FOR_ISA(warping, gradient_rows<T>);
-  parallel_for(0, warp.batch * warp.output_height, kRows,
-               [&](int64_t first, int64_t last) { points(gradient, basis.data(), first, last); });
+  if (gradient.grad_image && warp.channels > 0) {
+    gradient_by_image(gradient, basis.data());
+  } else if (gradient.grad_points) {
+    const auto points = STEADYVIEW_FOR_ISA(warping, gradient_rows<T>);
+    parallel_for(0, warp.batch * warp.output_height, kRows,
+                 [&](int64_t first, int64_t last) { points(gradient, basis.data(), first, last); });
+  }
   if (gradient.grad_terms) gradient_by_terms(gradient, basis.data());
 }
 

@@ -10,7 +10,7 @@ constexpr int kWarpTile = 128;  // pixels of an output row that are worked on to
 
 // Rows of the image that a tile of an output row sees.
 struct RowReach {
-  int first, last;  // last < first: none
+  int first, last;  // last < first: none, and first is 0
 };
 
 // A band of rows of up to four planes' gradient, and where it gathers from.
@@ -19,8 +19,12 @@ struct ScatterBand {
   int64_t n, channel;     // image, first channel
   int64_t first, last;    // rows of the band, last excluded
   const RowReach* reach;  // (output_height, tiles) of image n
-  T* sums;                // (last - first + 2, width, 4): zero on entry; aligned to 64 bytes
+  T* sums;                // band_size() numbers: zero on entry; aligned to 64 bytes
 };
+
+inline int64_t band_size(Filter filter, int64_t rows, int64_t width) {
+  return filter == Filter::bilinear ? ((rows + 1) * (width + 2) + 2) * 8 : (rows + 2) * width * 4;
+}
 
 // basis: (terms, columns) cosines of pixel centres, or null; columns as basis_columns().
 inline int64_t basis_columns(int64_t output_width) { return (output_width + 15) / 16 * 16; }
@@ -37,7 +41,8 @@ inline int64_t basis_columns(int64_t output_width) { return (output_width + 15) 
   template <typename T>                                                                           \
   void find_reach(const BackwardWarp<T>& warp, const double* basis, int64_t first, int64_t last,  \
                   RowReach* reach);                                                               \
-  /* Sums a band and writes it into grad_image. */                                                \
+  /* Sums a band and writes it into grad_image; and where they are wanted, grad_points of the     \
+     tiles that reach it first. */                                                                \
   template <typename T>                                                                           \
   void scatter_band(const BackwardWarpGradient<T>& gradient, const double* basis,                 \
                     const ScatterBand<T>& band);                                                  \

@@ -3,7 +3,12 @@
 //
 // A band of the image's rows gathers, in the order of the output's pixels, all that falls on it:
 // sums do not depend on the bands, nor on who works on them.
+#include <limits>
+#include <type_traits>
+
 #include "warp/band_sums.h"
+#include "warp/gradient_tile.h"
+#include "warp/pair_sums.h"
 
 namespace steadyview::warping::STEADYVIEW_ISA {
 namespace {
@@ -12,31 +17,37 @@ inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // Puts the sums of a band into the planes of the gradient.
-template <typename T>
-void store_band(const BandSums<T>& band, int channels, int64_t plane, T* out) {
+template <typename T, typename Sums>
+void store_band(const Sums& band, int channels, int64_t plane, T* out) {
   using Quad = typename QuadOf<T>::type;
-  const Quad* sums = band.line(band.first);
-  const int64_t count = (band.last - band.first) * band.width;
-  int64_t i = 0;
-  for (; i + 4 <= count; i += 4) {
-    Quad q[4] = {sums[i], sums[i + 1], sums[i + 2], sums[i + 3]};
-    transpose(q);
-    for (int c = 0; c < channels; ++c) std::memcpy(out + c * plane + i, &q[c], sizeof(Quad));
-  }
-  for (; i < count; ++i) {
-    for (int c = 0; c < channels; ++c) out[c * plane + i] = sums[i][c];
+  for (int64_t y = band.first; y < band.last; ++y, out += band.width) {
+    int64_t x = 0;
+    for (; x + 4 <= band.width; x += 4) {
+      Quad q[4];
+      for (int k = 0; k < 4; ++k) band.total(x + k, y, &q[k]);
+      transpose(q);
+      for (int c = 0; c < 4; ++c) {
+        if (c < channels) std::memcpy(out + c * plane + x, &q[c], sizeof(Quad));
+      }
+    }
+    for (; x < band.width; ++x) {
+      Quad q;
+      band.total(x, y, &q);
+      for (int c = 0; c < channels; ++c) out[c * plane + x] = q[c];
+    }
   }
 }
 
 template <Filter filter, typename T>
 void scatter_band_of(const BackwardWarpGradient<T>& gradient, const double* basis,
                      const ScatterBand<T>& band) {
+  constexpr bool pairs = filter == Filter::bilinear;
   const BackwardWarp<T>& warp = gradient.forward;
   const int64_t tiles = (warp.output_width + kWarpTile - 1) / kWarpTile;
   const int64_t pixels = warp.output_height * warp.output_width;
   const int64_t first = band.n * warp.channels + band.channel;  // plane
   const int channels = static_cast<int>(least(4, warp.channels - band.channel));
-  BandSums<T> sums;
+  std::conditional_t<pairs, PairSums<T>, BandSums<T>> sums;
   sums.sums = band.sums;
   sums.first = band.first;
   sums.last = band.last;
@@ -44,21 +55,59 @@ void scatter_band_of(const BackwardWarpGradient<T>& gradient, const double* basi
   sums.width = warp.width;
   sums.border = warp.border;
   TileWeights<filter, T> weights;
+  const bool lanes = use_lanes(warp), points = gradient.grad_points && band.channel == 0;
   for (int64_t i = 0; i < warp.output_height * tiles; ++i) {
     const RowReach reach = band.reach[i];
-    if (reach.last < band.first || reach.first >= band.last) continue;
+    const bool adds = reach.last >= band.first && reach.first < band.last;
+    const bool own = points && reach.first >= band.first && reach.first < band.last;
+    if (!adds && !own) continue;
     const int64_t row = i / tiles, column = i % tiles * kWarpTile;
     fill_tile(warp, basis, band.n, row, column, sums.tile);
+    if (own) gradient_tile<filter>(gradient, sums.tile, lanes);
+    if (!adds) continue;
     const T* planes[4];  // with less than four channels the last again
     for (int c = 0; c < 4; ++c) {
       planes[c] = gradient.grad_output + (first + least(c, channels - 1)) * pixels +
                   row * warp.output_width + column;
     }
-    sums.load(planes);
-    sums.template add_tile<filter>(weights);
+    load_quads(planes, sums.tile.count, sums.values);
+    if constexpr (pairs) {
+      sums.add_tile();
+    } else {
+      sums.template add_tile<filter>(weights);
+    }
   }
+  if constexpr (pairs) sums.fold();
   const int64_t plane = warp.height * warp.width;
   store_band(sums, channels, plane, gradient.grad_image + first * plane + band.first * warp.width);
+}
+
+// The least and the largest finite value; 16 side by side, else the compiler makes no vectors.
+template <typename T>
+void find_range(const T* values, int64_t count, T* least_value, T* largest) {
+  constexpr T infinity = std::numeric_limits<T>::infinity();
+  alignas(64) T low[16], high[16];
+  for (int k = 0; k < 16; ++k) {
+    low[k] = infinity;
+    high[k] = -infinity;
+  }
+  const auto add = [&](T value, int k) __attribute__((always_inline)) {
+    const bool finite = value - value == 0;
+    const T a = finite ? value : infinity, b = finite ? value : -infinity;
+    low[k] = a < low[k] ? a : low[k];
+    high[k] = b > high[k] ? b : high[k];
+  };
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    for (int k = 0; k < 16; ++k) add(values[i + k], k);
+  }
+  for (; i < count; ++i) add(values[i], static_cast<int>(i % 16));
+  for (int k = 1; k < 16; ++k) {
+    low[0] = low[k] < low[0] ? low[k] : low[0];
+    high[0] = high[k] > high[0] ? high[k] : high[0];
+  }
+  *least_value = low[0];
+  *largest = high[0];
 }
 
 // Sum of products; eight sums side by side.
@@ -80,18 +129,35 @@ template <typename T>
 void find_reach(const BackwardWarp<T>& warp, const double* basis, int64_t first, int64_t last,
                 RowReach* reach) {
   const int64_t tiles = (warp.output_width + kWarpTile - 1) / kWarpTile;
+  const int64_t pixels = warp.output_height * warp.output_width;
   const int half = filter_taps(warp.filter) / 2;
+  const T* field = warp.motion.flow ? warp.motion.flow : warp.motion.points;
   Tile<T> tile;
   for (int64_t i = first * tiles; i < last * tiles; ++i) {
-    const int64_t row = i / tiles;
-    fill_tile(warp, basis, row / warp.output_height, row % warp.output_height,
-              i % tiles * kWarpTile, tile);
+    const int64_t n = i / tiles / warp.output_height, row = i / tiles % warp.output_height;
+    const int64_t column = i % tiles * kWarpTile;
     int low = 1 << 30, high = -(1 << 30);
-    for (int k = 0; k < tile.count; ++k) {
-      const bool hole = tile.x[k] == kHole;
-      const int a = hole ? 1 << 30 : tile.y[k], b = hole ? -(1 << 30) : tile.y[k];
-      low = a < low ? a : low;
-      high = b > high ? b : high;
+    if (field) {  // down only: what is a hole for its other half is reached in vain
+      const T* y = field + (2 * n + 1) * pixels + row * warp.output_width + column;
+      const int64_t count = least(kWarpTile, warp.output_width - column);
+      T top, bottom;
+      find_range(y, count, &top, &bottom);
+      const T offset = warp.motion.flow ? T(0) : T(-0.5);
+      T rest;
+      if (bottom >= top) {
+        split(top + offset, &low, &rest);
+        split(bottom + offset, &high, &rest);
+        low += warp.motion.flow ? static_cast<int>(row) : 0;
+        high += warp.motion.flow ? static_cast<int>(row) : 0;
+      }
+    } else {
+      fill_tile(warp, basis, n, row, column, tile);
+      for (int k = 0; k < tile.count; ++k) {
+        const bool hole = tile.x[k] == kHole;
+        const int a = hole ? 1 << 30 : tile.y[k], b = hole ? -(1 << 30) : tile.y[k];
+        low = a < low ? a : low;
+        high = b > high ? b : high;
+      }
     }
     reach[i] = {0, -1};
     if (high < low) continue;
