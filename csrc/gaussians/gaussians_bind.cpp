@@ -15,6 +15,7 @@ void register_gaussians(py::module_& module) {
   module.def("rasterize_gaussians", &rasterize_gaussians, release);
   module.def("rasterize_gaussians_backward", &rasterize_gaussians_backward, release);
   module.def("find_gaussian_contributors", &find_contributors, release);
+  module.def("adam_step", &adam_step, release);
 }
 
 }  // namespace steadyview

@@ -62,4 +62,11 @@ at::Tensor find_contributors(const at::Tensor& means2d, const at::Tensor& conics
                              const at::Tensor& tile_offsets, const at::Tensor& tile_ids,
                              int64_t tile_size, int64_t begin, int64_t end);
 
+// Changes values (rows, ...), mean and square in place, all contiguous float32; the first `head`
+// numbers of a row have head_rate, the others tail_rate. seen (rows) bool: see Adam. step from 1.
+void adam_step(const at::Tensor& values, const at::Tensor& gradient, const at::Tensor& mean,
+               const at::Tensor& square, const std::optional<at::Tensor>& seen, int64_t head,
+               double head_rate, double tail_rate, double beta1, double beta2, double epsilon,
+               int64_t step);
+
 }  // namespace steadyview

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gaussians/adam.h"
 #include "gaussians/gaussians.h"
 #include "gaussians/tiles.h"
 
@@ -30,6 +31,7 @@ namespace steadyview::gaussians {
   void draw_tile(const TileJob<double>&, int channels);                                           \
   void tile_gradient(const TileGradientJob<float>&, int channels, bool with_abs);                 \
   void tile_gradient(const TileGradientJob<double>&, int channels, bool with_abs);                \
+  void adam_rows(const Adam&, int64_t first, int64_t last);                                       \
   }
 STEADYVIEW_GAUSSIAN_ROWS(baseline)
 STEADYVIEW_GAUSSIAN_ROWS(avx2)

@@ -33,8 +33,8 @@ using TileFunction = double (*)(const LossParams&, int64_t row, int64_t column, 
 
 constexpr int64_t tile_scratch(int channels) {
   constexpr int64_t all = kTile + 2 * kHalo, blurred = kTile + 2 * kReach;
-  const int64_t pitch = all * channels + kAlign;  // the longest row, rounded up
-  return pitch * (2 * all + 4 * all + 3 * blurred + 6) + kAlign;
+  const int64_t pitch = all * channels + 3 * kAlign;  // the longest row, rounded up
+  return pitch * (4 * all + 4 * blurred + 3) + kAlign;
 }
 
 }  // namespace steadyview::photometric

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from steadyview.errors import OptionError
+from steadyview.scene.adam import Adam
 from steadyview.scene.densify import DensityControl, DensityOptions
 from steadyview.scene.gaussians import Gaussians
 from steadyview.scene.photometric import photometric_loss, psnr
@@ -41,6 +42,8 @@ class FitOptions:
         lr_means: learning rate of the means, times the scene's extent; it falls to a hundredth.
         lr_log_scales, lr_quaternions, lr_opacity_logits, lr_harmonics: the others; harmonics above
             degree 0 have a twentieth of theirs.
+        visible_adam: Adam changes only what the image shows, and its moments. What is not shown does
+            not drift on, and steps are faster where most is not.
         antialiased: as `rasterize_mode` of the renderer.
         seed: of everything random.
         preview_every: steps between two previews.
@@ -60,6 +63,7 @@ class FitOptions:
     lr_quaternions: float = 1e-3
     lr_opacity_logits: float = 5e-2
     lr_harmonics: float = 2.5e-3
+    visible_adam: bool = False
     antialiased: bool = False
     seed: int = 0
     preview_every: int = 100
@@ -202,6 +206,7 @@ class Photographs:
             if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # true for nan, too
                 raise ValueError(f"floating images must be in [0, 1], got {low:g} to {high:g}")
         C, _, self.height, self.width = self.images.shape
+        self._pixels = self.images.permute(0, 2, 3, 1).contiguous()
         self.viewmats = self._numbers("viewmats", viewmats, (C, 4, 4))
         self.Ks = self._numbers("Ks", Ks, (C, 3, 3))
         self.masks = None
@@ -213,9 +218,8 @@ class Photographs:
 
     def target(self, index: int) -> tuple[Tensor, Tensor | None]:
         """`(H, W, 3)` in [0, 1], and the mask."""
-        image = self.images[index].to(self.device).permute(1, 2, 0)
-        scale = 255 if image.dtype == torch.uint8 else 1
-        image = image.to(torch.float32).contiguous() / scale
+        image = self._pixels[index].to(self.device)
+        image = image / 255 if image.dtype == torch.uint8 else image.to(torch.float32)
         return image, None if self.masks is None else self.masks[index]
 
     def _numbers(self, name: str, values: Any, shape: tuple[int, ...]) -> Tensor:
@@ -245,33 +249,22 @@ class _Fit:
             "quaternions": init.quaternions,
             "log_scales": init.log_scales,
             "opacity_logits": init.opacity_logits,
-            "harmonics": harmonics[:, :1],
-            "harmonics_rest": harmonics[:, 1:],
+            "harmonics": harmonics,
         }
         for name, value in self.parameters.items():
             self.parameters[name] = value.clone().requires_grad_()
-        rates = {
-            "means": options.lr_means * self.extent,
-            "harmonics_rest": options.lr_harmonics / 20,
-        }
-        for name in ("quaternions", "log_scales", "opacity_logits", "harmonics"):
-            rates[name] = getattr(options, f"lr_{name}")
-        groups = [
-            {"params": [value], "name": name, "lr": rates[name]}
+        groups: list[dict[str, Any]] = [
+            {"params": [value], "name": name, "lr": getattr(options, f"lr_{name}")}
             for name, value in self.parameters.items()
         ]
-        self.optimizer = torch.optim.Adam(groups, eps=1e-15, fused=True)
+        groups[-1].update(head=3, tail_lr=options.lr_harmonics / 20)  # degree 0, and the others
+        self.optimizer = Adam(groups)
         density = options.density or DensityOptions.for_steps(options.steps)
         self.control = DensityControl(density, self.extent, generator)
         self.order: list[int] = []
 
-    def gaussians(self, sh_degree: int | None = None) -> Gaussians:
-        base, rest = self.parameters["harmonics"], self.parameters["harmonics_rest"]
-        if sh_degree is not None:
-            rest = rest[:, : (sh_degree + 1) ** 2 - 1]
-        harmonics = torch.cat([base, rest], 1) if rest.shape[1] else base
-        names = ("means", "quaternions", "log_scales", "opacity_logits")
-        return Gaussians(**{name: self.parameters[name] for name in names}, harmonics=harmonics)
+    def gaussians(self) -> Gaussians:
+        return Gaussians(**self.parameters)
 
     def step(self, step: int) -> float:
         """One image forward and backward, and what follows from it."""
@@ -279,18 +272,19 @@ class _Fit:
         index = self._next_image()
         target, mask = self.photos.target(index)
         background = self._background()
-        image, _, meta = self._draw(self.gaussians(self._sh_degree(step)), index, background)
+        image, _, meta = self._draw(index, background, self._sh_degree(step))
         watching = control.active(step)
         if watching:
             control.watch(meta)
-        loss = photometric_loss(image[0], target, mask, options.ssim_weight)
+        loss = photometric_loss(image.squeeze(0), target, mask, options.ssim_weight)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if watching:
             control.observe(meta)
         decay = 0.01 ** (step / options.steps)
         self.optimizer.param_groups[0]["lr"] = options.lr_means * self.extent * decay
-        self.optimizer.step()
+        seen = (meta["radii"] > 0).all(-1)[0] if options.visible_adam else None
+        self.optimizer.step(seen=seen)
         control.refine(step, self.parameters, self.optimizer)
         return float(loss.detach())
 
@@ -301,17 +295,17 @@ class _Fit:
         background = torch.tensor(
             [self.options.background or (0.0, 0.0, 0.0)], device=self.photos.device
         )
-        image, _, _ = self._draw(self.gaussians(), 0, background)
+        image, _, _ = self._draw(0, background, self.options.sh_degree)
         return (image[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
     def _draw(
-        self, gaussians: Gaussians, index: int, background: Tensor
+        self, index: int, background: Tensor, sh_degree: int
     ) -> tuple[Tensor, Tensor, dict[str, Any]]:
         photos = self.photos
-        return gaussians.rasterize(
+        return self.gaussians().rasterize(
             photos.viewmats[index : index + 1], photos.Ks[index : index + 1], photos.width,
             photos.height, backgrounds=background, absgrad=self.control.options.absgrad,
-            rasterize_mode=self.options.rasterize_mode,
+            rasterize_mode=self.options.rasterize_mode, sh_degree=sh_degree,
         )  # fmt: skip
 
     def _background(self) -> Tensor:

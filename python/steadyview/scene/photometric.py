@@ -85,7 +85,10 @@ class _Photometric(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        return grad * ctx.saved_tensors[0].to(grad.dtype), None, None, None
+        (gradient,) = ctx.saved_tensors
+        if not (grad.is_cpu and float(grad) == 1):  # as it is where the loss is all there is
+            gradient = grad * gradient
+        return gradient.to(grad.dtype), None, None, None
 
 
 def _sum(weights: Tensor) -> float:
