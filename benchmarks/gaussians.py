@@ -14,6 +14,11 @@ What a blend is, in three ways: `drawn` pixels change (alpha at least 1/255); `p
 that the limit in peers.md was made for (5 M for 100k at 720p), pixels of the square that reaches
 ceil(3 sigma) of the longer axis; `evaluated` is what our kernel looks at, blocks of 4 x 4 pixels.
 
+The scene's splats are small, 16 pixels a splat. What they cost beyond their blends is told by sets
+of larger ones (2 and 4 times as wide, half and a quarter as many and as opaque, so that no pixel is
+done early), and by a frame with next to nothing in it: images have to be written. `net` is the
+share without the time of that frame.
+
 gsplat (`pip install --no-deps gsplat jaxtyping wadler-lindig`) is asked for its projection and
 harmonics in tensor operations only: its rasteriser in them needs a CUDA extension.
 """
@@ -154,6 +159,32 @@ def measure_stages(scene: dict[str, torch.Tensor], size: tuple[int, int], degree
     }
 
 
+def measure_sizes(rounds: int) -> list[dict[str, float]]:
+    """The raster stage on one thread at 720p, by how wide splats are."""
+    torch.set_num_threads(1)
+    width, height = SIZES["720p"]
+    rows: list[dict[str, float]] = []
+    with torch.no_grad():
+        for spread, count in ((1, 10), (1, 100_000), (2, 50_000), (4, 25_000)):
+            scene = make_scene(count, width, height, 0)
+            scene["scales"] *= spread
+            scene["opacities"] /= spread
+            options: dict[str, Any] = {"width": width, "height": height, "sh_degree": 0}
+            _, _, meta = ops.rasterization(**scene, **options, packed=False)
+            blends = count_blends(meta, width, height)
+            ms = measure_stages(scene, (width, height), 0, meta, rounds)["raster_cpu_ms"]
+            row = {"spread": spread, "count": count, "raster_cpu_ms": ms}
+            if count > 10:
+                empty = rows[0]["raster_cpu_ms"]
+                row["pixels_a_splat"] = blends["drawn"] / count
+                row["drawn_share"] = blends["drawn"] / (FASTEST * ms / 1e3)
+                row["evaluated_share"] = blends["evaluated"] / (FASTEST * ms / 1e3)
+                row["net_drawn_share"] = blends["drawn"] / (FASTEST * (ms - empty) / 1e3)
+                row["net_evaluated_share"] = blends["evaluated"] / (FASTEST * (ms - empty) / 1e3)
+            rows.append(row)
+    return rows
+
+
 def measure_gsplat(
     scene: dict[str, torch.Tensor], size: tuple[int, int], degree: int, rounds: int
 ) -> dict[str, float]:
@@ -277,21 +308,30 @@ def main() -> None:
                 f"{row.get('gsplat_harmonics_ms', math.nan):.0f} | {row['load']:.1f}",
                 flush=True,
             )
-            write(arguments.json, results, {})
+            write(arguments.json, results, [], {})
+    sizes = [] if arguments.quick else measure_sizes(20)
+    for row in sizes:
+        print("raster on one thread:", ", ".join(f"{k} {v:.3g}" for k, v in row.items()))
     memory = {}
     for count, size in [(10_000, "360p")] if arguments.quick else [(1_000_000, "1080p")]:
         memory[f"{count} {size}"] = found = measure_memory(count, size)
         print(f"peak memory of {count} at {size}: {found} MB (limit {LIMITS['memory_mb']})")
-    write(arguments.json, results, memory)
+    write(arguments.json, results, sizes, memory)
 
 
-def write(path: Path | None, results: list[dict[str, Any]], memory: dict[str, Any]) -> None:
+def write(
+    path: Path | None,
+    results: list[dict[str, Any]],
+    sizes: list[dict[str, float]],
+    memory: dict[str, Any],
+) -> None:
     if path is None:
         return
     result = {
         "machine": machine_facts(),
         "limits": LIMITS,
         "results": results,
+        "sizes": sizes,
         "memory_mb": memory,
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -187,6 +187,11 @@ def kernels() -> str:
     for name, key, theirs in (("", "forward_ms", 272), (", gradients", "both_ms", 330)):
         label, ratio = "OpenSplat, as measured before", f"{theirs / row[key]:.0f}"
         lines.append([f"`rasterization`, 100k{name}", f"{row[key]:.1f} ms", label, ratio])
+    steps = json.loads((RESULTS / "fitting.json").read_text())["results"]
+    row = next(r for r in steps if (r["count"], r["size"]) == (100000, "720p"))
+    lines.append(["`fit_gaussians`, a step of 100k", f"{row['step_ms']:.1f} ms", "", ""])
+    ratio = f"{row['torch_loss_ms'] / row['loss_ms']:.0f}"
+    lines.append(["its loss, gradients", f"{row['loss_ms']:.1f} ms", "torch's operations", ratio])
     head = ["1280×720, two threads, CPU", "steadyview", "peer", "peer takes times as long"]
     return table(head, lines)
 

@@ -7,6 +7,7 @@ namespace steadyview::gaussians::STEADYVIEW_ISA {
 namespace {
 
 constexpr int kBlock = 16;
+constexpr int64_t kAhead = 32;  // Gaussians whose coefficients are fetched before their turn
 
 template <typename T>
 struct Directions {
@@ -28,6 +29,14 @@ STEADYVIEW_HOST_DEVICE void load_directions(const Harmonics<T>& h, int64_t first
   }
 }
 
+template <typename T>
+STEADYVIEW_HOST_DEVICE void prefetch_block(const Harmonics<T>& h, int64_t first) {
+  if (first + kBlock > h.count) return;
+  const auto* at = reinterpret_cast<const char*>(h.coefficients + first * h.terms * 3);
+  const int64_t bytes = kBlock * h.terms * 3 * static_cast<int64_t>(sizeof(T));
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + i);
+}
+
 template <int degree, typename T>
 void forward(const Harmonics<T>& h, int64_t first, int64_t last) {
   constexpr int terms = (degree + 1) * (degree + 1);
@@ -36,6 +45,7 @@ void forward(const Harmonics<T>& h, int64_t first, int64_t last) {
   for (int64_t i = first; i < last; i += kBlock) {
     const int64_t n = least<int64_t>(kBlock, last - i);
     load_directions(h, i, n, d);
+    prefetch_block(h, i + kAhead);
 #pragma GCC ivdep
     for (int l = 0; l < kBlock; ++l) {
       T values[terms];
@@ -58,41 +68,39 @@ void forward(const Harmonics<T>& h, int64_t first, int64_t last) {
   }
 }
 
-// Writes the gradients of Gaussian i; its basis and slopes stand in lane l.
+// Writes the gradient by the coefficients of Gaussian i, whose basis is given, and the products of
+// its coefficients with the gradient by its colour.
 template <int terms, typename T>
-STEADYVIEW_HOST_DEVICE void gradient_row(const HarmonicsGradient<T>& g, int64_t i, int l,
-                                         const T (*basis)[kBlock], const T (*slopes)[3][kBlock],
-                                         const Directions<T>& d) {
+STEADYVIEW_HOST_DEVICE void gradient_row(const HarmonicsGradient<T>& g, int64_t i,
+                                         const T* __restrict basis, T* __restrict dots) {
   const Harmonics<T>& h = g.forward;
+  const T* __restrict c = h.coefficients + i * h.terms * 3;
+  T* __restrict grad = g.grad_coefficients + i * h.terms * 3;
   const bool wanted = !h.masks || h.masks[i];
-  const T *c = h.coefficients + i * h.terms * 3, *v = g.grad_colors + 3 * i;
-  T* grad = g.grad_coefficients + i * h.terms * 3;
-  T by_unit[3] = {0, 0, 0};
+  const T *v = g.grad_colors + 3 * i, x = v[0], y = v[1], z = v[2];
+  if (!wanted) {
+    for (int64_t k = 0; k < 3 * h.terms; ++k) grad[k] = 0;
+    for (int k = 0; k < terms; ++k) dots[k] = 0;
+    return;
+  }
+  for (int k = 0; k < terms; ++k) dots[k] = x * c[3 * k] + y * c[3 * k + 1] + z * c[3 * k + 2];
   for (int k = 0; k < terms; ++k) {
-    const T share = wanted ? basis[k][l] : T(0);
-    for (int j = 0; j < 3; ++j) grad[3 * k + j] = share == 0 ? T(0) : share * v[j];
-    if (!g.grad_directions || !wanted) continue;
-    const T dot = v[0] * c[3 * k] + v[1] * c[3 * k + 1] + v[2] * c[3 * k + 2];
-    for (int j = 0; j < 3; ++j) by_unit[j] += dot * slopes[k][j][l];
+    grad[3 * k] = basis[k] * x;
+    grad[3 * k + 1] = basis[k] * y;
+    grad[3 * k + 2] = basis[k] * z;
   }
   for (int64_t k = 3 * terms; k < 3 * h.terms; ++k) grad[k] = 0;
-  if (!g.grad_directions) return;
-  T along = 0;
-  for (int j = 0; j < 3; ++j) along += by_unit[j] * d.xyz[j][l];
-  for (int j = 0; j < 3; ++j) {
-    const T across = (by_unit[j] - along * d.xyz[j][l]) * d.inverse[l];
-    g.grad_directions[3 * i + j] = wanted ? across : T(0);
-  }
 }
 
 template <int degree, typename T>
 void backward(const HarmonicsGradient<T>& g, int64_t first, int64_t last) {
   constexpr int terms = (degree + 1) * (degree + 1);
   Directions<T> d;
-  T basis[terms][kBlock], slopes[terms][3][kBlock];
+  T basis[terms][kBlock], rows[kBlock][terms], dots[kBlock][terms] = {}, slopes[terms][3][kBlock];
   for (int64_t i = first; i < last; i += kBlock) {
     const int64_t n = least<int64_t>(kBlock, last - i);
     load_directions(g.forward, i, n, d);
+    prefetch_block(g.forward, i + kAhead);
 #pragma GCC ivdep
     for (int l = 0; l < kBlock; ++l) {
       T values[terms], by[terms][3];
@@ -103,7 +111,26 @@ void backward(const HarmonicsGradient<T>& g, int64_t first, int64_t last) {
         for (int j = 0; j < 3; ++j) slopes[k][j][l] = by[k][j];
       }
     }
-    for (int l = 0; l < n; ++l) gradient_row<terms>(g, i + l, l, basis, slopes, d);
+    for (int l = 0; l < kBlock; ++l) {
+      for (int k = 0; k < terms; ++k) rows[l][k] = basis[k][l];
+    }
+    for (int l = 0; l < n; ++l) gradient_row<terms>(g, i + l, rows[l], dots[l]);
+    if (!g.grad_directions) continue;
+    T by_unit[3][kBlock] = {};
+    for (int k = 0; k < terms; ++k) {
+      for (int j = 0; j < 3; ++j) {
+        for (int l = 0; l < kBlock; ++l) by_unit[j][l] += dots[l][k] * slopes[k][j][l];
+      }
+    }
+    for (int l = 0; l < n; ++l) {
+      T along = 0;
+      for (int j = 0; j < 3; ++j) along += by_unit[j][l] * d.xyz[j][l];
+      const bool wanted = !g.forward.masks || g.forward.masks[i + l];
+      for (int j = 0; j < 3; ++j) {
+        const T across = (by_unit[j][l] - along * d.xyz[j][l]) * d.inverse[l];
+        g.grad_directions[3 * (i + l) + j] = wanted ? across : T(0);
+      }
+    }
   }
 }
 

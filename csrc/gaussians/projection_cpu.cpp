@@ -4,7 +4,7 @@
 #include "common/isa.h"
 #include "common/parallel.h"
 #include "gaussians/gaussians.h"
-#include "gaussians/maths.h"
+#include "gaussians/maths_gradient.h"
 #include "gaussians/rows.h"
 
 namespace steadyview::gaussians {

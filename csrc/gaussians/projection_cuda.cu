@@ -2,7 +2,7 @@
 #include "gaussians/device.h"
 #include "gaussians/gaussians.h"
 #include "gaussians/harmonics.h"
-#include "gaussians/maths.h"
+#include "gaussians/maths_gradient.h"
 
 namespace steadyview::gaussians {
 namespace {

@@ -1,6 +1,6 @@
 // Projection of blocks of Gaussians, a lane each. Compiled for each instruction set: everything
 // shared is always inlined, and the compiler turns the loops over lanes into vector instructions.
-#include "gaussians/maths.h"
+#include "gaussians/maths_gradient.h"
 #include "gaussians/rows.h"
 
 namespace steadyview::gaussians::STEADYVIEW_ISA {

@@ -26,9 +26,9 @@ struct Scene {
 
 template <typename T>
 int64_t make_splats(const Raster<T>& r, int64_t base, int64_t group, int channels, int64_t first,
-                    int64_t last, Splat<T>* splats, Keyed<T>* keyed) {
-  return STEADYVIEW_FOR_ISA(gaussians,
-                            splat_rows(r, base, group, channels, first, last, splats, keyed));
+                    int64_t last, Splat<T>* splats, TileBox* boxes, Keyed<T>* keyed) {
+  return STEADYVIEW_FOR_ISA(
+      gaussians, splat_rows(r, base, group, channels, first, last, splats, boxes, keyed));
 }
 
 template <typename T>
@@ -43,14 +43,16 @@ Scene<T> make_scene(const Raster<T>& r, int64_t image, int channels, bool with_s
   scene.splats.reset(new Splat<T>[static_cast<size_t>(std::max<int64_t>(count, 1))]);
   const std::unique_ptr<Keyed<T>[]> keyed(
       new Keyed<T>[static_cast<size_t>(std::max<int64_t>(count, 1))]);
+  const std::unique_ptr<TileBox[]> boxes(
+      listed ? nullptr : new TileBox[static_cast<size_t>(std::max<int64_t>(count, 1))]);
   std::vector<int64_t> counts(static_cast<size_t>(count / kSplatChunk + 1), 0);
   parallel_for(0, count, kSplatChunk, [&](int64_t first, int64_t last) {
-    counts[static_cast<size_t>(first / kSplatChunk)] =
-        make_splats(r, base, 0, channels, first, last, scene.splats.get(), keyed.get() + first);
+    counts[static_cast<size_t>(first / kSplatChunk)] = make_splats(
+        r, base, 0, channels, first, last, scene.splats.get(), boxes.get(), keyed.get() + first);
   });
   scene.tiles = listed ? take_lists(r, scene.splats.get(), count, with_slots)
-                       : sort_into_tiles(scene.splats.get(), count, keyed.get(), counts.data(),
-                                         r.width, r.height, with_slots);
+                       : sort_into_tiles(scene.splats.get(), boxes.get(), count, keyed.get(),
+                                         counts.data(), r.width, r.height, with_slots);
   return scene;
 }
 

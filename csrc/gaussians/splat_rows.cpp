@@ -60,7 +60,7 @@ STEADYVIEW_HOST_DEVICE bool finite_color(const T* color, int64_t channels) {
 
 template <typename T>
 int64_t splats(const Raster<T>& r, int64_t base, int64_t group, int channels, int64_t first,
-               int64_t last, Splat<T>* out, Keyed<T>* keyed) {
+               int64_t last, Splat<T>* out, TileBox* boxes, Keyed<T>* keyed) {
   Geometry<T> g;
   int64_t visible = 0;
   for (int64_t i = first; i < last; i += kBlock) {
@@ -90,6 +90,11 @@ int64_t splats(const Raster<T>& r, int64_t base, int64_t group, int channels, in
       s.r = g.r[l];
       s.height = g.height[l];
       s.tilt = g.tilt[l];
+      if (boxes) {
+        boxes[i + l] = {
+            static_cast<uint16_t>(s.left / kTile), static_cast<uint16_t>(s.right / kTile),
+            static_cast<uint16_t>(s.top / kTile), static_cast<uint16_t>(s.bottom / kTile)};
+      }
       keyed[visible++] = {depth_key(g.depth[l]), static_cast<uint32_t>(i + l)};
     }
   }
@@ -99,12 +104,13 @@ int64_t splats(const Raster<T>& r, int64_t base, int64_t group, int channels, in
 }  // namespace
 
 int64_t splat_rows(const Raster<float>& r, int64_t base, int64_t group, int channels, int64_t first,
-                   int64_t last, Splat<float>* out, Keyed<float>* keyed) {
-  return splats(r, base, group, channels, first, last, out, keyed);
+                   int64_t last, Splat<float>* out, TileBox* boxes, Keyed<float>* keyed) {
+  return splats(r, base, group, channels, first, last, out, boxes, keyed);
 }
 int64_t splat_rows(const Raster<double>& r, int64_t base, int64_t group, int channels,
-                   int64_t first, int64_t last, Splat<double>* out, Keyed<double>* keyed) {
-  return splats(r, base, group, channels, first, last, out, keyed);
+                   int64_t first, int64_t last, Splat<double>* out, TileBox* boxes,
+                   Keyed<double>* keyed) {
+  return splats(r, base, group, channels, first, last, out, boxes, keyed);
 }
 
 }  // namespace steadyview::gaussians::STEADYVIEW_ISA

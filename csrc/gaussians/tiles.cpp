@@ -97,9 +97,8 @@ Buffer<Keyed<T>> sort_by_depth(std::vector<Extent<T>> extents, int64_t visible) 
 
 // Calls visit(tile) for the tiles that the splat's ellipse touches, row by row.
 template <typename T, typename Visit>
-void for_tiles(const Splat<T>& s, int64_t columns, Visit visit) {
-  const int64_t left = s.left / kTile, right = s.right / kTile;
-  const int64_t top = s.top / kTile, bottom = s.bottom / kTile;
+void for_tiles(const Splat<T>& s, const TileBox& box, int64_t columns, Visit visit) {
+  const int64_t left = box.left, right = box.right, top = box.top, bottom = box.bottom;
   const bool whole = right - left < 2 || bottom == top;
   for (int64_t row = top; row <= bottom; ++row) {
     int64_t from = left, to = right;
@@ -128,8 +127,9 @@ void for_tiles(const Splat<T>& s, int64_t columns, Visit visit) {
 }  // namespace
 
 template <typename T>
-TileLists sort_into_tiles(const Splat<T>* splats, int64_t count, Keyed<T>* keyed,
-                          const int64_t* counts, int64_t width, int64_t height, bool with_slots) {
+TileLists sort_into_tiles(const Splat<T>* splats, const TileBox* boxes, int64_t count,
+                          Keyed<T>* keyed, const int64_t* counts, int64_t width, int64_t height,
+                          bool with_slots) {
   std::vector<Extent<T>> extents;
   int64_t visible = 0;
   for (int64_t i = 0; i < count; i += kSplatChunk) {
@@ -155,9 +155,8 @@ TileLists sort_into_tiles(const Splat<T>* splats, int64_t count, Keyed<T>* keyed
     int64_t* counted = places.data() + first / chunk * tiles;
     for (int64_t i = first; i < last; ++i) {
       const uint32_t splat = sorted[static_cast<size_t>(i)].splat;
-      __builtin_prefetch(splats + sorted[static_cast<size_t>(std::min(i + 16, last - 1))].splat);
       int64_t touched = 0;
-      for_tiles(splats[splat], lists.columns, [&](int64_t tile) {
+      for_tiles(splats[splat], boxes[splat], lists.columns, [&](int64_t tile) {
         ++counted[tile];
         ++touched;
       });
@@ -183,9 +182,8 @@ TileLists sort_into_tiles(const Splat<T>* splats, int64_t count, Keyed<T>* keyed
     int64_t* next = places.data() + first / chunk * tiles;
     for (int64_t i = first; i < last; ++i) {
       const uint32_t splat = sorted[static_cast<size_t>(i)].splat;
-      __builtin_prefetch(splats + sorted[static_cast<size_t>(std::min(i + 16, last - 1))].splat);
       int64_t slot = first_slots ? first_slots[splat] : 0;
-      for_tiles(splats[splat], lists.columns, [&](int64_t tile) {
+      for_tiles(splats[splat], boxes[splat], lists.columns, [&](int64_t tile) {
         entries[next[tile]++] = {splat, static_cast<uint32_t>(slot++)};
       });
     }
@@ -238,9 +236,9 @@ TileLists take_lists(const Raster<T>& r, const Splat<T>* splats, int64_t count, 
 
 template TileLists take_lists(const Raster<float>&, const Splat<float>*, int64_t, bool);
 template TileLists take_lists(const Raster<double>&, const Splat<double>*, int64_t, bool);
-template TileLists sort_into_tiles(const Splat<float>*, int64_t, Keyed<float>*, const int64_t*,
-                                   int64_t, int64_t, bool);
-template TileLists sort_into_tiles(const Splat<double>*, int64_t, Keyed<double>*, const int64_t*,
-                                   int64_t, int64_t, bool);
+template TileLists sort_into_tiles(const Splat<float>*, const TileBox*, int64_t, Keyed<float>*,
+                                   const int64_t*, int64_t, int64_t, bool);
+template TileLists sort_into_tiles(const Splat<double>*, const TileBox*, int64_t, Keyed<double>*,
+                                   const int64_t*, int64_t, int64_t, bool);
 
 }  // namespace steadyview::gaussians

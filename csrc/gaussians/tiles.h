@@ -22,6 +22,12 @@ struct alignas(64) Splat {
   int32_t left, right, top, bottom;  // pixels that may be inside, inclusive; right < left: none
 };
 
+// The tiles that a splat's box touches, inclusive: apart from the splats, because they are looked
+// up in the order of depth, and these fit a cache.
+struct TileBox {
+  uint16_t left, right, top, bottom;
+};
+
 template <typename T>
 using DepthKey = decltype(depth_key(T{}));
 
@@ -47,8 +53,9 @@ struct TileLists {
 // `keyed` holds the visible splats of chunk k, kSplatChunk apart, counts[k] of each.
 inline constexpr int64_t kSplatChunk = 16384;
 template <typename T>
-TileLists sort_into_tiles(const Splat<T>* splats, int64_t count, Keyed<T>* keyed,
-                          const int64_t* counts, int64_t width, int64_t height, bool with_slots);
+TileLists sort_into_tiles(const Splat<T>* splats, const TileBox* boxes, int64_t count,
+                          Keyed<T>* keyed, const int64_t* counts, int64_t width, int64_t height,
+                          bool with_slots);
 
 // The same of lists that the caller brings: Raster::tile_offsets and so on.
 template <typename T>

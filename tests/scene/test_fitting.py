@@ -192,3 +192,15 @@ def test_floating_images_are_in_range(scene, value: float) -> None:
     with pytest.raises(ValueError, match=r"images must be in \[0, 1\]"):
         fit_gaussians(images, viewmats, Ks, truth, steps=1)
     assert fit_gaussians((images.half().nan_to_num() * 0), viewmats, Ks, truth, steps=1)
+
+
+def test_visible_adam_leaves_alone_what_is_not_seen(scene, torch) -> None:
+    from steadyview import Gaussians, fit_gaussians
+
+    truth, images, viewmats, Ks = scene
+    behind = Gaussians(truth.means + 100, *truth._tensors()[1:])
+    both = Gaussians.cat([truth, behind])
+    given = {"steps": 3, "sh_degree": 1, "visible_adam": True}
+    result = fit_gaussians(images, viewmats, Ks, both, **given)
+    assert torch.equal(result.gaussians.means[len(truth) :], behind.means)
+    assert not torch.equal(result.gaussians.means[: len(truth)], truth.means)

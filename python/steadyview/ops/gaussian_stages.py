@@ -107,7 +107,7 @@ def fully_fused_projection(
     factors = compensations if calc_compensations else None
     if not packed:
         return radii, means2d, depths, conics, factors
-    cameras, gaussians = (radii > 0).all(-1).nonzero(as_tuple=True)
+    cameras, gaussians = in_view(radii).nonzero(as_tuple=True)
     seen = (cameras, gaussians)
     return (
         torch.zeros_like(cameras), cameras, gaussians, radii[seen], means2d[seen], depths[seen],
@@ -365,6 +365,12 @@ def refuse(**options: Any) -> None:
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def in_view(radii: Tensor) -> Tensor:
+    """Which have two radii, of `(..., 2)`."""
+    positive = radii > 0
+    return positive[..., 0] & positive[..., 1]  # all(-1) takes ten times as long
 
 
 def camera_model_index(name: str) -> int:

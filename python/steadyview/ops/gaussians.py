@@ -10,6 +10,7 @@ from steadyview.ops._rolling_shutter import make_bands
 from steadyview.ops.gaussian_stages import (
     absolute_sink,
     camera_model_index,
+    in_view,
     isect_offset_encode,
     isect_tiles,
     one_of,
@@ -166,7 +167,7 @@ def rasterization(
     first = torch.arange(images + 1, device="cpu") * N
     means2d = bands.in_band(means2d)
     if packed:
-        touching = (radii > 0).all(-1)
+        touching = in_view(radii)
         if bands.count > 1:
             low, high = means2d[..., 1] - radii[..., 1], means2d[..., 1] + radii[..., 1]
             touching = touching & (high > 0) & (low < bands.height)
@@ -259,14 +260,15 @@ def _colors_of(
         centres = torch.linalg.inv(viewmats)[:, :3, 3]
     except torch.linalg.LinAlgError as error:
         raise ValueError("viewmats must be invertible to look up spherical harmonics") from error
-    seen = (radii > 0).all(-1)
+    seen = in_view(radii)
     results = [
         ops.evaluate_harmonics(
             means - centres[c], colors if colors.dim() == 3 else colors[c], seen[c], sh_degree
         )
         for c in range(C)
     ]
-    return (torch.cat(results) + 0.5).clamp(min=0)
+    values = results[0] if C == 1 else torch.cat(results)
+    return (values + 0.5).clamp(min=0)
 
 
 def _bad_colors(values: Tensor, radii: Tensor) -> Tensor | int:
@@ -274,4 +276,4 @@ def _bad_colors(values: Tensor, radii: Tensor) -> Tensor | int:
     if values.is_cpu and not torch.compiler.is_compiling() and values.sum().isfinite():
         return 0  # as nearly always, and soon found
     finite = (values * 0).sum(-1) == 0
-    return ((radii > 0).all(-1) & ~finite.reshape(radii.shape[:2])).sum(1)
+    return (in_view(radii) & ~finite.reshape(radii.shape[:2])).sum(1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from steadyview.errors import OptionError
+from steadyview.ops.gaussian_stages import in_view
 
 __all__ = ["DensityControl", "DensityOptions", "rotate"]
 
@@ -119,12 +120,13 @@ class DensityControl:
         means2d = meta["means2d"]
         gradient = means2d.absgrad if self.options.absgrad else means2d.grad
         size = gradient.new_tensor([meta["width"], meta["height"]])
-        length = (gradient * (0.5 * size * meta["n_cameras"])).norm(dim=-1)  # (C, N)
-        seen = (meta["radii"] > 0).all(-1)
+        x, y = (gradient * (0.5 * size * meta["n_cameras"])).unbind(-1)  # (C, N)
+        length = torch.hypot(x, y)  # 0 of what is not seen
+        seen = in_view(meta["radii"])
         if self._gradients is None or self._seen is None:
             self._gradients = torch.zeros_like(length[0])
             self._seen = torch.zeros_like(length[0])
-        self._gradients += torch.where(seen, length, 0).sum(0)
+        self._gradients += length.sum(0)
         self._seen += seen.sum(0)
 
     @torch.no_grad()

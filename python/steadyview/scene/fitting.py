@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from steadyview.errors import OptionError
+from steadyview.ops.gaussian_stages import in_view
 from steadyview.scene.adam import Adam
 from steadyview.scene.densify import DensityControl, DensityOptions
 from steadyview.scene.gaussians import Gaussians
@@ -42,8 +43,8 @@ class FitOptions:
         lr_means: learning rate of the means, times the scene's extent; it falls to a hundredth.
         lr_log_scales, lr_quaternions, lr_opacity_logits, lr_harmonics: the others; harmonics above
             degree 0 have a twentieth of theirs.
-        visible_adam: Adam changes only what the image shows, and its moments. What is not shown does
-            not drift on, and steps are faster where most is not.
+        visible_adam: Adam changes only what the image shows, and its moments: what is not shown
+            does not drift on, and steps are faster where that is most.
         antialiased: as `rasterize_mode` of the renderer.
         seed: of everything random.
         preview_every: steps between two previews.
@@ -207,6 +208,7 @@ class Photographs:
                 raise ValueError(f"floating images must be in [0, 1], got {low:g} to {high:g}")
         C, _, self.height, self.width = self.images.shape
         self._pixels = self.images.permute(0, 2, 3, 1).contiguous()
+        self.images = self._pixels.permute(0, 3, 1, 2)  # does not keep the other order alive
         self.viewmats = self._numbers("viewmats", viewmats, (C, 4, 4))
         self.Ks = self._numbers("Ks", Ks, (C, 3, 3))
         self.masks = None
@@ -283,7 +285,7 @@ class _Fit:
             control.observe(meta)
         decay = 0.01 ** (step / options.steps)
         self.optimizer.param_groups[0]["lr"] = options.lr_means * self.extent * decay
-        seen = (meta["radii"] > 0).all(-1)[0] if options.visible_adam else None
+        seen = in_view(meta["radii"][0]) if options.visible_adam else None
         self.optimizer.step(seen=seen)
         control.refine(step, self.parameters, self.optimizer)
         return float(loss.detach())
