@@ -112,7 +112,7 @@ template <typename T>
 struct RasterGradient {
   Raster<T> forward;     // image and alphas are read
   const T* grad_image;   // as image
-  const T* grad_alphas;  // as alphas
+  const T* grad_alphas;  // as alphas, or null for 0
   T* grad_means2d;       // (M, 2)
   T* abs_means2d;        // (M, 2): sums of the pixels' absolute gradients; or null
   T* grad_conics;        // (M, 3)

@@ -46,15 +46,15 @@ std::tuple<at::Tensor, at::Tensor> rasterize_gaussians(
     int64_t tile_size, int64_t width, int64_t height);
 
 // Gradients by means2d, conics, colors and opacities, and the absolute sums by means2d (empty
-// unless wanted).
+// unless wanted). Without grad_alphas it is 0.
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> rasterize_gaussians_backward(
-    const at::Tensor& grad_image, const at::Tensor& grad_alphas, const at::Tensor& image,
-    const at::Tensor& alphas, const at::Tensor& means2d, const at::Tensor& conics,
-    const at::Tensor& colors, const at::Tensor& opacities, const std::optional<at::Tensor>& depths,
-    const std::optional<at::Tensor>& radii, const std::optional<at::Tensor>& backgrounds,
-    const std::optional<at::Tensor>& first, const std::optional<at::Tensor>& tile_offsets,
-    const std::optional<at::Tensor>& tile_ids, const std::optional<at::Tensor>& tile_masks,
-    int64_t tile_size, bool with_abs);
+    const at::Tensor& grad_image, const std::optional<at::Tensor>& grad_alphas,
+    const at::Tensor& image, const at::Tensor& alphas, const at::Tensor& means2d,
+    const at::Tensor& conics, const at::Tensor& colors, const at::Tensor& opacities,
+    const std::optional<at::Tensor>& depths, const std::optional<at::Tensor>& radii,
+    const std::optional<at::Tensor>& backgrounds, const std::optional<at::Tensor>& first,
+    const std::optional<at::Tensor>& tile_offsets, const std::optional<at::Tensor>& tile_ids,
+    const std::optional<at::Tensor>& tile_masks, int64_t tile_size, bool with_abs);
 
 // Rows of splat, pixel and image (int64), pixel by pixel, front to back: see Contributors.
 at::Tensor find_contributors(const at::Tensor& means2d, const at::Tensor& conics,

@@ -169,7 +169,7 @@ void rasterize_gradient_cpu(const RasterGradient<T>& g) {
         take_gradient(
             TileGradientJob<T>{.forward = forward,
                                .grad_image = g.grad_image + (forward.image - r.image),
-                               .grad_alphas = forward.alphas
+                               .grad_alphas = forward.alphas && g.grad_alphas
                                                   ? g.grad_alphas + (forward.alphas - r.alphas)
                                                   : nullptr,
                                .records = records.get()},

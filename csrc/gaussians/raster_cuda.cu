@@ -120,7 +120,7 @@ __device__ __forceinline__ void pixel_gradient(const RasterGradient<float>& g, c
   float left = 1, rest = 0, grad_alpha = 0, grad[channels] = {};
   if (place.inside) {
     const int64_t pixel = place.pixel(r);
-    const float by_alpha = group == 0 ? g.grad_alphas[pixel] : 0;
+    const float by_alpha = group == 0 && g.grad_alphas ? g.grad_alphas[pixel] : 0;
     rest = by_alpha * r.alphas[pixel];
     float behind = 0;
     for (int c = 0; c < channels; ++c) {

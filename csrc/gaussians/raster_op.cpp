@@ -179,13 +179,13 @@ std::tuple<at::Tensor, at::Tensor> rasterize_gaussians(
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> rasterize_gaussians_backward(
-    const at::Tensor& grad_image, const at::Tensor& grad_alphas, const at::Tensor& image,
-    const at::Tensor& alphas, const at::Tensor& means2d, const at::Tensor& conics,
-    const at::Tensor& colors, const at::Tensor& opacities, const std::optional<at::Tensor>& depths,
-    const std::optional<at::Tensor>& radii, const std::optional<at::Tensor>& backgrounds,
-    const std::optional<at::Tensor>& first, const std::optional<at::Tensor>& tile_offsets,
-    const std::optional<at::Tensor>& tile_ids, const std::optional<at::Tensor>& tile_masks,
-    int64_t tile_size, bool with_abs) {
+    const at::Tensor& grad_image, const std::optional<at::Tensor>& grad_alphas,
+    const at::Tensor& image, const at::Tensor& alphas, const at::Tensor& means2d,
+    const at::Tensor& conics, const at::Tensor& colors, const at::Tensor& opacities,
+    const std::optional<at::Tensor>& depths, const std::optional<at::Tensor>& radii,
+    const std::optional<at::Tensor>& backgrounds, const std::optional<at::Tensor>& first,
+    const std::optional<at::Tensor>& tile_offsets, const std::optional<at::Tensor>& tile_ids,
+    const std::optional<at::Tensor>& tile_masks, int64_t tile_size, bool with_abs) {
   constexpr const char* op = "rasterize_gaussians_backward";
   check::shape(op, "image", image, {-1, -1, -1, -1});
   const int64_t height = image.size(1), width = image.size(2);
@@ -198,8 +198,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> rasterize
   check_argument(op, "image", image, means2d, {images, height, width, channels});
   check_argument(op, "grad_image", grad_image, means2d, {images, height, width, channels});
   check_argument(op, "alphas", alphas, means2d, {images, height, width, 1});
-  check_argument(op, "grad_alphas", grad_alphas, means2d, {images, height, width, 1});
-  const at::Tensor by_image = grad_image.contiguous(), by_alphas = grad_alphas.contiguous();
+  const at::Tensor by_image = grad_image.contiguous();
+  const at::Tensor by_alphas = gaussians::contiguous(grad_alphas);
+  if (by_alphas.defined()) {
+    check_argument(op, "grad_alphas", by_alphas, means2d, {images, height, width, 1});
+  }
   const at::Tensor drawn = image.contiguous(), opaque = alphas.contiguous();
   const auto options = means2d.options();
   const int64_t m = means2d.size(0);
@@ -213,7 +216,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> rasterize
     g.forward.image = const_cast<T*>(drawn.const_data_ptr<T>());  // only read
     g.forward.alphas = const_cast<T*>(opaque.const_data_ptr<T>());
     g.grad_image = by_image.const_data_ptr<T>();
-    g.grad_alphas = by_alphas.const_data_ptr<T>();
+    g.grad_alphas = data<T>(by_alphas);
     g.grad_means2d = grad_means2d.mutable_data_ptr<T>();
     g.abs_means2d = with_abs ? abs_means2d.mutable_data_ptr<T>() : nullptr;
     g.grad_conics = grad_conics.mutable_data_ptr<T>();

@@ -79,7 +79,7 @@ template <typename T>
 struct TileGradientJob {
   TileJob<T> forward;    // image and alphas are read
   const T* grad_image;   // this group's first channel
-  const T* grad_alphas;  // null for the groups after the first
+  const T* grad_alphas;  // or null for 0, as for the groups after the first
   T* records;            // (slots, record_size)
 };
 

@@ -111,7 +111,7 @@ def _raster_fake(
 
 
 def _raster_backward_fake(
-    grad_image: Tensor, grad_alphas: Tensor, image: Tensor, alphas: Tensor, means2d: Tensor,
+    grad_image: Tensor, grad_alphas: Tensor | None, image: Tensor, alphas: Tensor, means2d: Tensor,
     conics: Tensor, colors: Tensor, opacities: Tensor, depths: Tensor | None,
     radii: Tensor | None, backgrounds: Tensor | None, first: Tensor | None,
     tile_offsets: Tensor | None, tile_ids: Tensor | None, tile_masks: Tensor | None,
@@ -132,10 +132,15 @@ def _raster_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Ten
     ctx.save_for_backward(*output, means2d, *rest)
     ctx.with_abs = absolute is not None
     ctx.tile_size = inputs[12]
+    ctx.set_materialize_grads(False)  # alphas mostly have none
 
 
-def _raster_backward(ctx: Any, grad_image: Tensor, grad_alphas: Tensor) -> tuple[Any, ...]:
+def _raster_backward(
+    ctx: Any, grad_image: Tensor | None, grad_alphas: Tensor | None
+) -> tuple[Any, ...]:
     saved = ctx.saved_tensors
+    if grad_image is None:
+        grad_image = torch.zeros_like(saved[0])
     by_means2d, by_conics, by_colors, by_opacities, absolute = _rasterize_gaussians_backward(
         grad_image, grad_alphas, *saved, ctx.tile_size, ctx.with_abs
     )
@@ -191,7 +196,7 @@ evaluate_harmonics = register(
     _harmonics_backward,
 )
 _rasterize_gaussians_backward = register(
-    "rasterize_gaussians_backward(Tensor grad_image, Tensor grad_alphas, Tensor image,"
+    "rasterize_gaussians_backward(Tensor grad_image, Tensor? grad_alphas, Tensor image,"
     " Tensor alphas, Tensor means2d, Tensor conics, Tensor colors, Tensor opacities,"
     " Tensor? depths, Tensor? radii, Tensor? backgrounds, Tensor? first, Tensor? tile_offsets,"
     " Tensor? tile_ids, Tensor? tile_masks, SymInt tile_size, bool with_abs)"
