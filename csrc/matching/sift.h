@@ -29,7 +29,7 @@ struct Plane {
   float* row(int64_t y) const { return data + y * stride; }
 };
 
-// Memory that is used again from frame to frame: about 100 bytes a pixel of the frame.
+// Memory that is used again from frame to frame: about 85 bytes a pixel of the frame.
 class SiftWorkspace {
  public:
   // An image with memory of its own for each slot; slots only grow. Its contents are undefined.
