@@ -32,13 +32,21 @@ format: $(VENV)/.install
 	$(BIN)/ruff format .
 	git ls-files '*.h' '*.cpp' '*.cu' | xargs $(BIN)/clang-format -i
 
-# The kernels under address and undefined-behaviour sanitizers, without Python or torch.
+# Under address and undefined-behaviour sanitizers: the C++ tests of the kernels, and tests of the
+# operations with the CUDA twins, which are run on the CPU for it (csrc/tests/cuda_on_host).
+CUDA_TESTS := splat multiplane multiplane_render project_depth warp_fields gaussians gaussian_stages \
+    gaussian_gradients stereo.py::test_matches_the_reference
+SANITIZERS = $(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libubsan.so)
 cpp-test: $(VENV)/.install
 	$(BIN)/cmake -S . -B build/cpp -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
-	    -DPython_EXECUTABLE=$(abspath $(BIN))/python -DSTEADYVIEW_PYTHON=OFF \
+	    -DPython_EXECUTABLE=$(abspath $(BIN))/python -DSTEADYVIEW_CUDA=HOST \
+	    -Dpybind11_DIR="$$($(BIN)/python -m pybind11 --cmakedir)" \
 	    -DSTEADYVIEW_TESTS=ON -DSTEADYVIEW_SANITIZE=ON -DSTEADYVIEW_WERROR=ON
-	$(BIN)/cmake --build build/cpp
+	$(BIN)/cmake --build build/cpp --target kernel_tests _C
 	$(BIN)/ctest --test-dir build/cpp --output-on-failure
+	LD_PRELOAD="$(SANITIZERS)" ASAN_OPTIONS=detect_leaks=0 \
+	    STEADYVIEW_TEST_EXTENSION=$$(ls build/cpp/_C*.so) $(BIN)/python -m pytest -q -n 2 \
+	    $(foreach name,$(CUDA_TESTS),tests/ops/test_$(if $(findstring .py,$(name)),$(name),$(name).py))
 
 bench: $(VENV)/.install
 	for script in video motion path stereo warp stabilize; do \

@@ -2,8 +2,24 @@
 
 import importlib.util
 import os
+import sys
 
 import pytest
+
+
+def _take_extension(path: str) -> None:
+    """Tests another build of the tensor module (`make cpp-test`)."""
+    import torch  # noqa: F401  its libraries are what the module links to
+
+    spec = importlib.util.spec_from_file_location("steadyview._C", path)
+    if not spec or not spec.loader:
+        raise ImportError(f"not an extension module: {path}")
+    module = sys.modules["steadyview._C"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+if extension := os.environ.get("STEADYVIEW_TEST_EXTENSION"):
+    _take_extension(extension)
 
 
 def _missing_torch() -> str:

@@ -26,13 +26,29 @@ inline constexpr const char* kNoCuda =
     "built without the CUDA kernels; put nvcc on PATH and run `make install` with "
     "STEADYVIEW_CUDA=ON";
 
+// A build for tests, in which the CUDA twins run on the CPU.
+#ifdef STEADYVIEW_CUDA_ON_HOST
+inline constexpr bool kCudaOnHost = true;
+#else
+inline constexpr bool kCudaOnHost = false;
+#endif
+
+// Whether the CPU's kernels get a tensor of this device.
+inline bool for_cpu_kernels(const at::Tensor& tensor) {
+  return tensor.device().is_cpu() && !kCudaOnHost;
+}
+
+inline void report(const char* op, const char* error) {
+  if (error) throw std::runtime_error(std::string(op) + ": CUDA: " + error);
+}
+
 // Runs cpu() with torch's number of threads, or cuda(stream), which may return an error. `name` is
 // what a message calls the tensor.
 template <typename Cpu, typename Cuda>
 void on_device(const char* op, const char* name, const at::Tensor& tensor, Cpu cpu, Cuda cuda) {
   if (tensor.device().is_cpu()) {
     set_num_threads(at::get_num_threads());
-    cpu();
+    kCudaOnHost ? report(op, cuda(nullptr)) : cpu();
     return;
   }
   if (!tensor.device().is_cuda()) {
@@ -40,8 +56,7 @@ void on_device(const char* op, const char* name, const at::Tensor& tensor, Cpu c
   }
   const c10::DeviceGuard guard(tensor.device());
   const c10::impl::VirtualGuardImpl device(tensor.device().type());
-  const char* error = cuda(device.getStreamNativeHandle(device.getStream(tensor.device())));
-  if (error) throw std::runtime_error(std::string(op) + ": CUDA: " + error);
+  report(op, cuda(device.getStreamNativeHandle(device.getStream(tensor.device()))));
 }
 
 }  // namespace steadyview

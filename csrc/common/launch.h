@@ -9,6 +9,7 @@
 namespace steadyview {
 
 inline constexpr int kThreads = 256;
+inline constexpr int64_t kMostBlocks = 65535;
 
 __device__ inline int64_t first_item() {
   return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -26,10 +27,11 @@ class Launcher {
     launch(kernel, (items + kThreads - 1) / kThreads, items == 1 ? 1 : kThreads, arguments...);
   }
 
-  // A block of kThreads an item.
+  // A block of `threads` an item; kernels walk with gridDim.x.
   template <typename... Params, typename... Arguments>
-  void run_blocks(void (*kernel)(Params...), int64_t items, const Arguments&... arguments) {
-    launch(kernel, items, kThreads, arguments...);
+  void run_blocks(void (*kernel)(Params...), int64_t items, int threads,
+                  const Arguments&... arguments) {
+    launch(kernel, items, threads, arguments...);
   }
 
   void fill(void* data, int byte, int64_t bytes) {
@@ -46,9 +48,11 @@ class Launcher {
   void launch(void (*kernel)(Params...), int64_t blocks, int threads,
               const Arguments&... arguments) {
     if (error_ != cudaSuccess || blocks == 0) return;
-    const unsigned grid = static_cast<unsigned>(blocks < 65535 ? blocks : 65535);
-    kernel<<<grid, threads, 0, stream_>>>(arguments...);
-    error_ = cudaGetLastError();
+    cudaLaunchConfig_t config{};
+    config.gridDim = static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
+    config.blockDim = static_cast<unsigned>(threads);
+    config.stream = stream_;
+    error_ = cudaLaunchKernelEx(&config, kernel, arguments...);
   }
 
   cudaStream_t stream_;

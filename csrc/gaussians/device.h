@@ -41,8 +41,11 @@ class Queue {
       check(cudaErrorInvalidConfiguration);
       return;
     }
-    kernel<<<static_cast<unsigned>(grid), threads, 0, stream_>>>(arguments...);
-    check(cudaGetLastError());
+    cudaLaunchConfig_t config{};
+    config.gridDim = static_cast<unsigned>(grid);
+    config.blockDim = static_cast<unsigned>(threads);
+    config.stream = stream_;
+    check(cudaLaunchKernelEx(&config, kernel, arguments...));
   }
 
  private:

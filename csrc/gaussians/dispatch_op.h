@@ -49,6 +49,10 @@ void dispatch(const char* op, const at::Tensor& tensor, Make make, Cpu cpu, Cuda
         single ? cpu(make.template operator()<float>()) : cpu(make.template operator()<double>());
       },
       [&](void* stream) {
+        if (kCudaOnHost && !single) {
+          cpu(make.template operator()<double>());
+          return static_cast<const char*>(nullptr);
+        }
         if (!single) {
           check::fail(op, "tensors on cuda must be float32, got ", tensor.scalar_type());
         }

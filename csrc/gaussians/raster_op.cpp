@@ -36,7 +36,7 @@ struct Lists {
       check::like(op, "masks", masks, at::kBool, like.device());
       check::shape(op, "masks", masks, {offsets.size(0), rows, columns});
     }
-    if (!like.device().is_cpu()) return;  // the CUDA kernels look for themselves
+    if (!for_cpu_kernels(like)) return;  // the CUDA kernels look for themselves
     const int32_t *starts = offsets.const_data_ptr<int32_t>(), *id = ids.const_data_ptr<int32_t>();
     const int64_t tiles = offsets.numel(), entries = ids.numel();
     bool rising = true, inside = true;

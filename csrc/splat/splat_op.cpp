@@ -88,7 +88,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> forward_splat(const at::Tensor& i
   const Inputs inputs(image, flow, metric, offset);
   const int64_t batch = image.size(0), height = image.size(2), width = image.size(3);
   const bool nearest = static_cast<SplatMode>(mode) == SplatMode::nearest_z;
-  const bool zero = !image.device().is_cpu();
+  const bool zero = !for_cpu_kernels(image);
   const auto make = [&](at::IntArrayRef size) {
     return zero ? at::zeros(size, image.options()) : at::empty(size, image.options());
   };

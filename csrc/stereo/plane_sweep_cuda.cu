@@ -118,11 +118,12 @@ __global__ void copy_costs(Strip strip, int64_t items) {
 }
 
 // A block a line, a thread a plane. Two rows of path costs in shared memory, 255 on either side.
-__global__ void walk(Strip strip, PlaneSweep p, Direction d, bool add) {
+__device__ void walk_line(const Strip& strip, const PlaneSweep& p, Direction d, int64_t line,
+                          bool add) {
   __shared__ int costs[2][kMaxPlanes + 2];
   __shared__ int leasts[2][32];
   const int plane = static_cast<int>(threadIdx.x), planes = strip.padded;
-  const int64_t rows = strip.rows, width = p.width, line = blockIdx.x;
+  const int64_t rows = strip.rows, width = p.width;
   const uint8_t* grey = p.images + strip.first * width;
   if (plane < 2) costs[plane][0] = costs[plane][planes + 1] = 255;
   if (plane < 64) leasts[plane / 32][plane % 32] = 255;
@@ -163,6 +164,11 @@ __global__ void walk(Strip strip, PlaneSweep p, Direction d, bool add) {
     strip.sums[at] = static_cast<uint16_t>(value + (add ? strip.sums[at] : 0));
     __syncthreads();
   }
+}
+
+__global__ void walk(Strip strip, PlaneSweep p, Direction d, int64_t lines, bool add) {
+  for (int64_t line = blockIdx.x; line < lines; line += gridDim.x)
+    walk_line(strip, p, d, line, add);
 }
 
 __global__ void choose(Strip strip, PlaneSweep p, int64_t first, int64_t last) {
@@ -211,11 +217,6 @@ __global__ void check(PlaneSweep p, const uint16_t* winners, const uint32_t* cla
   }
 }
 
-unsigned blocks_for(int64_t items) {
-  const int64_t blocks = (items + kThreads - 1) / kThreads;
-  return static_cast<unsigned>(blocks < 1 ? 1 : blocks < (1 << 20) ? blocks : 1 << 20);
-}
-
 int64_t aligned(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 
 // Where the parts of the scratch begin.
@@ -236,29 +237,27 @@ Scratch layout(const PlaneSweep& p) {
   return s;
 }
 
-void sweep_strip(const Strip& strip, const PlaneSweep& p, int64_t begin, int64_t end,
-                 cudaStream_t stream) {
+void sweep_strip(Launcher& launcher, const Strip& strip, const PlaneSweep& p, int64_t begin,
+                 int64_t end) {
   const int64_t items = strip.rows * p.width * strip.padded;
-  match<<<blocks_for(items), kThreads, 0, stream>>>(strip, p);
-  if (p.paths == 0) copy_costs<<<blocks_for(items), kThreads, 0, stream>>>(strip, items);
+  launcher.run(match, items, strip, p);
+  if (p.paths == 0) launcher.run(copy_costs, items, strip, items);
   for (int i = 0; i < p.paths; ++i) {
     const Direction d = kDirections[i];
     const int64_t lines = d.dy == 0 ? strip.rows : d.dx == 0 ? p.width : p.width + strip.rows - 1;
-    walk<<<static_cast<unsigned>(lines), static_cast<unsigned>(strip.padded), 0, stream>>>(
-        strip, p, d, i > 0);
+    launcher.run_blocks(walk, lines, strip.padded, strip, p, d, lines, i > 0);
   }
-  choose<<<blocks_for((end - begin) * p.width), kThreads, 0, stream>>>(
-      strip, p, begin - strip.first, end - strip.first);
+  launcher.run(choose, (end - begin) * p.width, strip, p, begin - strip.first, end - strip.first);
 }
 
 }  // namespace
 
 int64_t plane_sweep_scratch(const PlaneSweep& sweep) { return layout(sweep).size; }
 
-const char* plane_sweep_cuda(const PlaneSweep& p, uint8_t* scratch, void* stream_handle) {
+const char* plane_sweep_cuda(const PlaneSweep& p, uint8_t* scratch, void* stream) {
   const int64_t pixels = p.height * p.width;
   if (pixels == 0) return nullptr;
-  const auto stream = static_cast<cudaStream_t>(stream_handle);
+  Launcher launcher(stream);
   const Scratch at = layout(p);
   auto* winners = reinterpret_cast<uint16_t*>(scratch + at.winners);
   auto* costs = reinterpret_cast<uint16_t*>(scratch + at.winner_costs);
@@ -272,13 +271,12 @@ const char* plane_sweep_cuda(const PlaneSweep& p, uint8_t* scratch, void* stream
                       scratch,      reinterpret_cast<uint16_t*>(scratch + at.sums),
                       nullptr,      winners,
                       costs};
-    sweep_strip(strip, p, begin, end, stream);
+    sweep_strip(launcher, strip, p, begin, end);
   }
-  cudaMemsetAsync(claims, 255, static_cast<size_t>(4 * pixels * p.sources), stream);
-  stake<<<blocks_for(p.sources * pixels), kThreads, 0, stream>>>(p, winners, costs, claims);
-  check<<<blocks_for(pixels), kThreads, 0, stream>>>(p, winners, claims);
-  const cudaError_t error = cudaGetLastError();
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+  launcher.fill(claims, 255, 4 * pixels * p.sources);
+  launcher.run(stake, p.sources * pixels, p, winners, costs, claims);
+  launcher.run(check, pixels, p, winners, claims);
+  return launcher.result();
 }
 
 }  // namespace steadyview::stereo

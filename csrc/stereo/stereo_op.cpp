@@ -169,7 +169,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> plane_sweep(
   at::Tensor valid = at::empty({batch, height, width}, reference.options().dtype(at::kBool));
   if (batch == 0) return {depth, confidence, valid};
   const at::Tensor images = pack(reference, sources);
-  const bool on_cpu = images.device().is_cpu();
+  const bool on_cpu = for_cpu_kernels(images);
   at::Tensor device_maps = at::empty({batch, views - 1, 12}, inverse.options());
   std::copy(maps.begin(), maps.end(), device_maps.mutable_data_ptr<double>());
   if (!on_cpu) {

@@ -67,7 +67,7 @@ __global__ void sum_terms(BackwardWarpGradient<T, S> gradient, int64_t terms) {
                            pixel % warp.output_width, i % terms);
     }
     sums[threadIdx.x] = sum;
-    for (int half = kThreads / 2; half > 0; half /= 2) {
+    for (unsigned half = kThreads / 2; half > 0; half /= 2) {
       __syncthreads();
       if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
     }
@@ -121,7 +121,9 @@ const char* backward_warp_gradient_cuda(const BackwardWarpGradient<T, S>& gradie
   Launcher launcher(stream);
   launcher.run(kernel, warp.batch * warp.output_height * warp.output_width, params);
   const int64_t terms = warp_terms(warp.motion);
-  if (gradient.grad_terms) launcher.run_blocks(sum_terms<T, D>, warp.batch * terms, params, terms);
+  if (gradient.grad_terms) {
+    launcher.run_blocks(sum_terms<T, D>, warp.batch * terms, kThreads, params, terms);
+  }
   return launcher.result();
 }
 

@@ -26,7 +26,7 @@ void check_image(const at::Tensor& image) {
   if (!half && type != at::kFloat && type != at::kDouble && type != at::kByte) {
     check::fail(kOp, "image must be float32, float64, uint8, float16 or bfloat16, got ", type);
   }
-  if (half && image.device().is_cpu()) {
+  if (half && for_cpu_kernels(image)) {
     check::fail(kOp, "image must be float32, float64 or uint8 on the CPU, got ", type);
   }
   if (image.size(2) == 0 || image.size(3) == 0) {
@@ -186,7 +186,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward_warp_backward(
   const int64_t terms =
       9 + (displacement ? displacement->numel() / std::max<int64_t>(image.size(0), 1) : 0);
   const bool by_terms = by_motion && source_from_output;
-  const bool whole = image.device().is_cpu();  // the CPU kernel writes all of it
+  const bool whole = for_cpu_kernels(image);  // the CPU kernel writes all of it
   at::Tensor grad_image = !by_image ? at::empty({0}, wide)
                           : whole   ? at::empty(image.sizes(), wide)
                                     : at::zeros(image.sizes(), wide);
