@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
     [
         ("quickstart", "StabilizationResult"),
         pytest.param("gaussians", "24 views from around", marks=pytest.mark.needs_torch),
+        pytest.param("views", "median error of the depth", marks=pytest.mark.needs_torch),
     ],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -26,7 +27,8 @@ def test_notebook_runs(name: str, expected: str) -> None:
     ).execute()
     outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
     shown = [output.get("data", {}) for output in outputs]
-    assert any(expected in data.get("text/html", "") for data in shown)
+    texts = [output.get("text", "") for output in outputs]
+    assert any(expected in text for text in [*texts, *(data.get("text/html", "") for data in shown)])
     assert any("image/png" in data for data in shown)
     assert not [output for output in outputs if output.output_type == "error"]
 
