@@ -28,7 +28,9 @@ def test_notebook_runs(name: str, expected: str) -> None:
     outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
     shown = [output.get("data", {}) for output in outputs]
     texts = [output.get("text", "") for output in outputs]
-    assert any(expected in text for text in [*texts, *(data.get("text/html", "") for data in shown)])
+    assert any(
+        expected in text for text in [*texts, *(data.get("text/html", "") for data in shown)]
+    )
     assert any("image/png" in data for data in shown)
     assert not [output for output in outputs if output.output_type == "error"]
 
