@@ -157,11 +157,12 @@ STEADYVIEW_LANE void find_weights(const Tile<float>& tile, int i, Ints start_row
 }
 
 // Sums channel after channel. value(plane, r, k) gives the samples of row r and tap k; lanes of
-// `holes` see none.
+// `holes` see none; gradients are 0 but in the lanes of `moves`, x and y.
 template <bool kGradient, int taps, int rows, typename S, typename Out, typename Row>
 STEADYVIEW_LANE void sum_channels(const BackwardWarp<float, S>& warp, const float* grad_output,
                                   const Tile<float>& tile, int i, const Weights<taps, rows>& w,
-                                  bool holes, Mask alive, Out* out, Row row_values) {
+                                  bool holes, Mask alive, const Mask* moves, Out* out,
+                                  Row row_values) {
   const int64_t plane_size = warp.height * warp.width;
   const int64_t pixels = warp.output_height * warp.output_width;
   const int64_t first = tile.row * warp.output_width + tile.column + i;
@@ -199,8 +200,8 @@ STEADYVIEW_LANE void sum_channels(const BackwardWarp<float, S>& warp, const floa
   }
   if constexpr (kGradient) {
     if (holes) {
-      by_x = select(alive, by_x, splat(0));
-      by_y = select(alive, by_y, splat(0));
+      by_x = select(moves[0], by_x, splat(0));
+      by_y = select(moves[1], by_y, splat(0));
     }
     Out* const at = out + 2 * tile.n * pixels + first;
     store_some(at, by_x, count);
@@ -219,7 +220,7 @@ STEADYVIEW_LANE void warp_window(const BackwardWarp<float, S>& warp, const float
   Ints deals[taps];
   for (int k = 0; k < taps; ++k) deals[k] = add(deal, splat_int(k));
   const int64_t width = warp.width;
-  sum_channels<kGradient>(warp, grad_output, tile, i, w, false, w.row[0], out,
+  sum_channels<kGradient>(warp, grad_output, tile, i, w, false, w.row[0], nullptr, out,
                           [&](const S* plane, int r, Floats* v) __attribute__((always_inline)) {
                             Floats low, high;
                             load_window(plane + start + r * width, &low, &high);
@@ -259,6 +260,18 @@ __attribute__((noinline)) void warp_gathered(const BackwardWarp<float, S>& warp,
     lines[k] = multiply(place(warp, add(y, splat_int(k + 1 - taps / 2)), warp.height, &down[k]),
                         splat_int(static_cast<int>(warp.width)));
   }
+  Mask moves[2] = {alive, alive};  // as find_flat()
+  if (kGradient && warp.border == Border::replicate) {
+    moves[0] = both(alive, opposite(equal(subtract(columns[0], columns[taps - 1]), 0)));
+    moves[1] = both(alive, opposite(equal(subtract(lines[0], lines[taps - 1]), 0)));
+  } else if (kGradient && warp.border == Border::constant) {
+    Mask none_x = opposite(across[0]), none_y = opposite(down[0]);
+    for (int k = 1; k < taps; ++k) {
+      none_x = both(none_x, opposite(across[k]));
+      none_y = both(none_y, opposite(down[k]));
+    }
+    moves[0] = moves[1] = both(alive, both(opposite(none_x), opposite(none_y)));
+  }
   const int64_t size = warp.height * warp.width;
   const Floats fill = splat(warp.fill), zero = splat(0);
   // A constant that is not finite is not multiplied by weights of 0.
@@ -266,7 +279,7 @@ __attribute__((noinline)) void warp_gathered(const BackwardWarp<float, S>& warp,
   const auto zeros = [&](Floats a) __attribute__((always_inline)) {
     return both(at_least(a, zero), at_least(zero, a));
   };
-  sum_channels<kGradient>(warp, grad_output, tile, i, w, true, alive, out,
+  sum_channels<kGradient>(warp, grad_output, tile, i, w, true, alive, moves, out,
                           [&](const S* plane, int r, Floats* v) __attribute__((always_inline)) {
                             for (int k = 0; k < taps; ++k) {
                               Floats outside = fill;

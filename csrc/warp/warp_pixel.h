@@ -105,6 +105,27 @@ STEADYVIEW_HOST_DEVICE T weigh(const S* plane, const Taps<filter, T>& taps, cons
   return sum;
 }
 
+// Whether the image does not change along x or y around a point: beyond a repeated edge or in the
+// constant. Slopes sum to 0 only nearly, which a homography enlarges without bounds far out.
+struct Flat {
+  bool x, y;
+};
+
+template <Filter filter, typename T>
+STEADYVIEW_HOST_DEVICE Flat find_flat(Border border, const Taps<filter, T>& taps) {
+  if (border == Border::reflect) return {false, false};
+  constexpr int last = Taps<filter, T>::count - 1;
+  if (border == Border::replicate) {
+    return {taps.x[0] == taps.x[last], taps.line[0] == taps.line[last]};
+  }
+  bool some_x = false, some_y = false;
+  for (int k = 0; k <= last; ++k) {
+    some_x |= taps.inside_x[k];
+    some_y |= taps.inside_y[k];
+  }
+  return {!some_x || !some_y, !some_x || !some_y};
+}
+
 // What is stored of a value: 8-bit samples are rounded and kept in range.
 template <typename S, typename T>
 STEADYVIEW_HOST_DEVICE S stored(T value) {
@@ -153,6 +174,9 @@ STEADYVIEW_HOST_DEVICE void pixel_gradient(const BackwardWarpGradient<T, S>& gra
       by_x += grad * weigh(plane, taps, slopes_x, taps.wy, warp.fill);
       by_y += grad * weigh(plane, taps, taps.wx, slopes_y, warp.fill);
     }
+    const Flat flat = find_flat(warp.border, taps);
+    by_x = flat.x ? T(0) : by_x;
+    by_y = flat.y ? T(0) : by_y;
   }
   gradient.grad_points[2 * n * pixels + pixel] = by_x;
   gradient.grad_points[(2 * n + 1) * pixels + pixel] = by_y;

@@ -106,6 +106,35 @@ def test_gradients(torch, backward_warp, name, interpolation, border):
     assert torch.autograd.gradcheck(warp, arguments, eps=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("border", ["replicate", "constant"])
+def test_nothing_beyond_the_border_has_a_gradient_by_the_matrix(
+    torch, backward_warp, interpolation, border
+):
+    """A horizon crosses the output: points go infinitely far out, where nothing changes.
+
+    Sums of slopes are 0 there but for rounding, which 1 / w would enlarge a million times.
+    """
+    generator = torch.Generator().manual_seed(3)
+    image = torch.rand(1, 2, 30, 40, generator=generator)
+    grad = torch.randn(1, 2, 30, 40, generator=generator)
+    matrix = torch.tensor([[[1.0, 0, 3], [0, 1.1, -2], [0, 0.06, 0.05]]], dtype=torch.float64)
+    matrix[0, 2, 2] -= 0.5  # w is below 0 in the upper rows
+    by_matrix = []
+    for dtype in (torch.float32, torch.float64):
+        given = matrix.clone().requires_grad_()
+        options = {"interpolation": interpolation, "border": border, "fill": 0.7}
+        warped = backward_warp(image.to(dtype), given, **options)
+        by_matrix.append(torch.autograd.grad(warped, given, grad.to(dtype))[0])
+    torch.testing.assert_close(by_matrix[0], by_matrix[1], rtol=2e-4, atol=2e-4)
+    far = matrix.clone()  # all is behind the camera, or beyond it
+    far[0, 2] = torch.tensor([0, 0.04, -0.56])
+    far.requires_grad_()
+    warped = backward_warp(image, far, **options)
+    assert not warped[0, :, :13].isnan().any()
+    assert torch.autograd.grad(warped[:, :, :13].sum(), far)[0].abs().max() == 0
+
+
 def test_opcheck(torch, backward_warp):
     image, matrix, displacement = inputs(torch, shape=(2, 2, 5, 6))
     flow = torch.rand((2, 2, 4, 7), dtype=torch.float64).requires_grad_()
