@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+
 from steadyview.ops import fill_holes, inverse_depth_planes, plane_sweep, project_depth
 from steadyview.synthetic import make_clip, truth_of
 
