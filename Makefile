@@ -34,8 +34,9 @@ format: $(VENV)/.install
 
 # Under address and undefined-behaviour sanitizers: the C++ tests of the kernels, and tests of the
 # operations with the CUDA twins, which are run on the CPU for it (csrc/tests/cuda_on_host).
-CUDA_TESTS := splat multiplane multiplane_render project_depth warp_fields gaussians gaussian_stages \
-    gaussian_gradients stereo.py::test_matches_the_reference
+CUDA_TESTS := $(addprefix tests/ops/test_,splat.py multiplane.py multiplane_render.py project_depth.py \
+    warp_fields.py gaussians.py gaussian_stages.py gaussian_gradients.py \
+    stereo.py::test_matches_the_reference)
 SANITIZERS = $(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libubsan.so)
 cpp-test: $(VENV)/.install
 	$(BIN)/cmake -S . -B build/cpp -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
@@ -45,8 +46,7 @@ cpp-test: $(VENV)/.install
 	$(BIN)/cmake --build build/cpp --target kernel_tests _C
 	$(BIN)/ctest --test-dir build/cpp --output-on-failure
 	LD_PRELOAD="$(SANITIZERS)" ASAN_OPTIONS=detect_leaks=0 \
-	    STEADYVIEW_TEST_EXTENSION=$$(ls build/cpp/_C*.so) $(BIN)/python -m pytest -q -n 2 \
-	    $(foreach name,$(CUDA_TESTS),tests/ops/test_$(if $(findstring .py,$(name)),$(name),$(name).py))
+	    STEADYVIEW_TEST_EXTENSION=$$(ls build/cpp/_C*.so) $(BIN)/python -m pytest -q -n 2 $(CUDA_TESTS)
 
 bench: $(VENV)/.install
 	for script in video motion path stereo warp stabilize; do \

@@ -16,6 +16,17 @@ __device__ inline int64_t first_item() {
 }
 __device__ inline int64_t item_step() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
+// Launches a kernel on a row of blocks.
+template <typename... Params, typename... Arguments>
+cudaError_t launch_blocks(void (*kernel)(Params...), int64_t blocks, int threads,
+                          cudaStream_t stream, const Arguments&... arguments) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = static_cast<unsigned>(blocks);
+  config.blockDim = static_cast<unsigned>(threads);
+  config.stream = stream;
+  return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
 // Launches kernels one after the other and remembers the first error.
 class Launcher {
  public:
@@ -48,11 +59,8 @@ class Launcher {
   void launch(void (*kernel)(Params...), int64_t blocks, int threads,
               const Arguments&... arguments) {
     if (error_ != cudaSuccess || blocks == 0) return;
-    cudaLaunchConfig_t config{};
-    config.gridDim = static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
-    config.blockDim = static_cast<unsigned>(threads);
-    config.stream = stream_;
-    error_ = cudaLaunchKernelEx(&config, kernel, arguments...);
+    error_ = launch_blocks(kernel, blocks < kMostBlocks ? blocks : kMostBlocks, threads, stream_,
+                           arguments...);
   }
 
   cudaStream_t stream_;

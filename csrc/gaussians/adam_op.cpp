@@ -11,7 +11,6 @@ void adam_step(const at::Tensor& values, const at::Tensor& gradient, const at::T
                double head_rate, double tail_rate, double beta1, double beta2, double epsilon,
                int64_t step) {
   constexpr const char* op = "adam_step";
-  check::like(op, "values", values, at::kFloat, values.device());
   const std::pair<const char*, const at::Tensor&> all[] = {
       {"values", values}, {"gradient", gradient}, {"mean", mean}, {"square", square}};
   for (const auto& [name, tensor] : all) {

@@ -4,14 +4,11 @@
 
 #pragma nv_diag_suppress 1675  // GCC pragmas of shared headers
 
-#include <cuda_runtime.h>
-
-#include <cstdint>
+#include "common/launch.h"
 
 namespace steadyview::gaussians {
 namespace {
 
-constexpr int kThreads = 256;
 constexpr unsigned kWholeWarp = 0xffffffffu;
 
 // Remembers the first error of a row of calls on one stream; after it nothing more is launched.
@@ -41,11 +38,7 @@ class Queue {
       check(cudaErrorInvalidConfiguration);
       return;
     }
-    cudaLaunchConfig_t config{};
-    config.gridDim = static_cast<unsigned>(grid);
-    config.blockDim = static_cast<unsigned>(threads);
-    config.stream = stream_;
-    check(cudaLaunchKernelEx(&config, kernel, arguments...));
+    check(launch_blocks(kernel, grid, threads, stream_, arguments...));
   }
 
  private:
@@ -74,10 +67,6 @@ class Scratch {
   Queue& queue_;
   T* data_ = nullptr;
 };
-
-__device__ inline int64_t thread_index() {
-  return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
 
 // The sum over a warp, in lane 0.
 template <typename T>

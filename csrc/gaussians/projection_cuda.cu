@@ -9,7 +9,7 @@ namespace {
 
 template <CameraModel model, bool antialiased>
 __global__ void project_kernel(Projection<float> p) {
-  const int64_t at = thread_index();
+  const int64_t at = first_item();
   if (at >= p.cameras * p.count) return;
   const int64_t c = at / p.count, i = at % p.count;
   const Camera<float> camera = camera_of(p, c);
@@ -55,7 +55,7 @@ __device__ void add_camera(const ProjectionGradient<float>& g, int64_t c, int64_
 template <CameraModel model>
 __global__ void project_gradient_kernel(ProjectionGradient<float> g, double* sums) {
   const Projection<float>& p = g.forward;
-  const int64_t i = thread_index();
+  const int64_t i = first_item();
   float by_mean[3] = {}, by_quat[4] = {}, by_scale[3] = {};
   for (int64_t c = 0; c < p.cameras; ++c) {  // all threads of a warp go through all cameras
     float pose[kPoseSums] = {};
@@ -74,7 +74,7 @@ __global__ void project_gradient_kernel(ProjectionGradient<float> g, double* sum
 }
 
 __global__ void write_poses(const double* sums, int64_t cameras, float* views, float* Ks) {
-  const int64_t c = thread_index();
+  const int64_t c = first_item();
   if (c < cameras) write_pose(sums + c * kPoseSums, views + 16 * c, Ks + 9 * c);
 }
 
@@ -90,7 +90,7 @@ __device__ float unit_direction(const Harmonics<float>& h, int64_t i, float* uni
 template <int degree>
 __global__ void harmonics_kernel(Harmonics<float> h) {
   constexpr int terms = (degree + 1) * (degree + 1);
-  const int64_t i = thread_index();
+  const int64_t i = first_item();
   if (i >= h.count) return;
   float sum[3] = {};
   if (!h.masks || h.masks[i]) {
@@ -109,7 +109,7 @@ template <int degree>
 __global__ void harmonics_gradient_kernel(HarmonicsGradient<float> g) {
   constexpr int terms = (degree + 1) * (degree + 1);
   const Harmonics<float>& h = g.forward;
-  const int64_t i = thread_index();
+  const int64_t i = first_item();
   if (i >= h.count) return;
   float unit[3], basis[terms], slopes[terms][3], by_unit[3] = {};
   const bool wanted = !h.masks || h.masks[i];

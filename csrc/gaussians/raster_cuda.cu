@@ -206,7 +206,7 @@ __global__ void __launch_bounds__(kMostThreads)
 __global__ void collect(RasterGradient<float> g, int64_t group, int channels,
                         const float* records) {
   const Raster<float>& r = g.forward;
-  const int64_t i = thread_index();
+  const int64_t i = first_item();
   if (i >= r.count) return;
   const bool with_abs = g.abs_means2d != nullptr;
   const int size = record_size(channels, with_abs);
@@ -227,7 +227,7 @@ __global__ void collect(RasterGradient<float> g, int64_t group, int channels,
 }
 
 __global__ void contributors_kernel(Contributors<float> c) {
-  const int64_t i = thread_index();
+  const int64_t i = first_item();
   if (i < c.raster.images * c.raster.width * c.raster.height) find_contributors(c, i);
 }
 

@@ -34,7 +34,7 @@ struct Tiles {
 
 // counts, boxes: null where the caller brings the lists.
 __global__ void make_splats(Raster<float> r, DeviceSplat* splats, Box* boxes, int64_t* counts) {
-  const int64_t i = thread_index();
+  const int64_t i = first_item();
   if (i >= r.count) return;
   const float *mean = r.means2d + 2 * i, *conic = r.conics + 3 * i;
   const float far = 1e9f;
@@ -65,7 +65,7 @@ __global__ void make_splats(Raster<float> r, DeviceSplat* splats, Box* boxes, in
 // Keys: tile of all images | depth. first (images + 1) on the device.
 __global__ void make_keys(Raster<float> r, const int64_t* first, const Box* boxes,
                           const int64_t* places, Tiles tiles, uint64_t* keys, uint32_t* splats) {
-  const int64_t i = thread_index();
+  const int64_t i = first_item();
   if (i >= r.count) return;
   int64_t image = 0;
   while (image + 1 < r.images && first[image + 1] <= i) ++image;
@@ -83,7 +83,7 @@ __global__ void make_keys(Raster<float> r, const int64_t* first, const Box* boxe
 
 // starts[t] is the first of the sorted keys whose tile is t or beyond.
 __global__ void find_starts(const uint64_t* keys, int64_t total, int64_t tiles, int64_t* starts) {
-  const int64_t i = thread_index();
+  const int64_t i = first_item();
   if (i > total) return;
   const int64_t before = i > 0 ? static_cast<int64_t>(keys[i - 1] >> 32) : -1;
   const int64_t tile = i < total ? static_cast<int64_t>(keys[i] >> 32) : tiles;
@@ -92,7 +92,7 @@ __global__ void find_starts(const uint64_t* keys, int64_t total, int64_t tiles, 
 
 // The caller's lists, held within their bounds.
 __global__ void take_starts(Raster<float> r, int64_t tiles, int64_t* starts) {
-  const int64_t i = thread_index();
+  const int64_t i = first_item();
   if (i > tiles) return;
   const int64_t start = i < tiles ? r.tile_offsets[i] : r.entries;
   starts[i] = start < 0 ? 0 : start > r.entries ? r.entries : start;

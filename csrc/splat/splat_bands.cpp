@@ -78,11 +78,6 @@ void store_band(const ForwardSplat<T>& splat, const PairSums<T>& band, int64_t n
   }
 }
 
-template <typename T>
-bool reaches(const ScatterBand<T>& band, int64_t i) {
-  return band.reach[i].last >= band.first && band.reach[i].first < band.last;
-}
-
 }  // namespace
 
 template <typename T>
@@ -100,7 +95,7 @@ void splat_band(const ForwardSplat<T>& splat, const ScatterBand<T>& band) {
   alignas(64) T weights[kWarpTile], slopes[kWarpTile], ones[kWarpTile];
   for (T& one : ones) one = 1;
   for (int64_t i = 0; i < splat.height * tiles; ++i) {
-    if (!reaches(band, i)) continue;
+    if (!band.reached_by(i)) continue;
     const int64_t row = i / tiles, column = i % tiles * kWarpTile;
     find_targets(splat, band.n, row, column, sums.tile, weights, slopes);
     const T* planes[4];
@@ -127,7 +122,7 @@ void nearest_band(const ForwardSplat<T>& splat, const ScatterBand<T>& band) {
   int32_t* const index = splat.index + n * plane + band.first * width;
   for (int64_t i = 0; i < count; ++i) index[i] = -1;
   for (int64_t i = 0; i < splat.height * tiles; ++i) {
-    if (!reaches(band, i)) continue;
+    if (!band.reached_by(i)) continue;
     const int64_t row = i / tiles, column = i % tiles * kWarpTile;
     const int64_t end = column + kWarpTile < width ? column + kWarpTile : width;
     for (int64_t x = column; x < end; ++x) {

@@ -20,6 +20,9 @@ struct ScatterBand {
   int64_t first, last;    // rows of the band, last excluded
   const RowReach* reach;  // (output_height, tiles) of image n
   T* sums;                // band_size() numbers: zero on entry; aligned to 64 bytes
+
+  // Whether tile i adds to the band.
+  bool reached_by(int64_t i) const { return reach[i].last >= first && reach[i].first < last; }
 };
 
 inline int64_t band_size(Filter filter, int64_t rows, int64_t width) {

@@ -57,9 +57,9 @@ void scatter_band_of(const BackwardWarpGradient<T>& gradient, const double* basi
   TileWeights<filter, T> weights;
   const bool lanes = use_lanes(warp), points = gradient.grad_points && band.channel == 0;
   for (int64_t i = 0; i < warp.output_height * tiles; ++i) {
-    const RowReach reach = band.reach[i];
-    const bool adds = reach.last >= band.first && reach.first < band.last;
-    const bool own = points && reach.first >= band.first && reach.first < band.last;
+    const bool adds = band.reached_by(i);
+    const int top = band.reach[i].first;
+    const bool own = points && top >= band.first && top < band.last;
     if (!adds && !own) continue;
     const int64_t row = i / tiles, column = i % tiles * kWarpTile;
     fill_tile(warp, basis, band.n, row, column, sums.tile);

@@ -12,6 +12,7 @@ from ..errors import InputError, OptionError
 from ..ops import rasterization
 from ..scene.columns import harmonic_of_color, logit
 from ..scene.gaussians import Gaussians
+from ..scene.views import look_at
 from .camera import Camera, Keep
 from .panorama import turned_pixels
 from .places import PLACES
@@ -170,12 +171,8 @@ def _first_view(splats: Splats, found: Gaussians, camera: Camera) -> tuple[np.nd
         eye = target - [0, 0, away]
     else:
         eye = np.array(splats.eye, np.float64)
-    ahead, up = target - eye, np.array(splats.up, np.float64)
-    right = np.cross(ahead, up)
-    if not np.linalg.norm(right) > 1e-9 * np.linalg.norm(ahead) * np.linalg.norm(up):
-        raise OptionError(f"splats: eye, target and up must span a view, got {splats}")
-    z, x = ahead / np.linalg.norm(ahead), right / np.linalg.norm(right)
-    rotation = np.stack([x, np.cross(z, x), z])
-    view = np.eye(4)
-    view[:3, :3], view[:3, 3] = rotation, -rotation @ eye
-    return view, DISTANCE / float(np.linalg.norm(ahead))
+    try:
+        view = look_at(eye, target, splats.up)
+    except ValueError as error:
+        raise OptionError(f"splats: eye, target and up must span a view, got {splats}") from error
+    return np.asarray(view.double()), DISTANCE / float(np.linalg.norm(target - eye))
