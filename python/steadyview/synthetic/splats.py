@@ -172,7 +172,7 @@ def _first_view(splats: Splats, found: Gaussians, camera: Camera) -> tuple[np.nd
     else:
         eye = np.array(splats.eye, np.float64)
     try:
-        view = look_at(eye, target, splats.up)
+        view = look_at(torch.as_tensor(eye), torch.as_tensor(target), splats.up)
     except ValueError as error:
         raise OptionError(f"splats: eye, target and up must span a view, got {splats}") from error
     return np.asarray(view.double()), DISTANCE / float(np.linalg.norm(target - eye))
