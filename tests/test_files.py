@@ -1,4 +1,4 @@
-"""Text files are whole or absent."""
+"""Files are whole or absent; names tell them apart."""
 
 import os
 import stat
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from steadyview.errors import OutputError
-from steadyview.files import atomic_text
+from steadyview.files import atomic_text, distinct_names
 
 
 def test_text_has_normal_permissions_and_leaves_nothing_beside(tmp_path: Path) -> None:
@@ -37,3 +37,19 @@ def test_failure_keeps_what_was_there(
     with pytest.raises((KeyboardInterrupt, OutputError)):
         atomic_text(target, "after")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "suffixes", "names"),
+    [
+        (["in/a.mp4", "out/b.mp4"], True, ["a.mp4", "b.mp4"]),
+        (["in/a.mp4", "out/a.mp4"], True, ["in/a.mp4", "out/a.mp4"]),
+        (["in/a.mp4", "out/b.mkv"], False, ["a", "b"]),
+        (["in/a.mp4", "out/a.mkv"], False, ["a.mp4", "a.mkv"]),
+        (["/x/1/a.mp4", "/x/2/a.mp4", "a.mp4"], False, ["1/a.mp4", "2/a.mp4", "a.mp4"]),
+        (["a.mp4", "a.mp4", "", ""], True, ["a.mp4", "a.mp4 (2)", "frames", "frames (2)"]),
+        ([], True, []),
+    ],
+)
+def test_names_tell_videos_apart(paths: list[str], suffixes: bool, names: list[str]) -> None:
+    assert distinct_names(paths, suffixes=suffixes) == names

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .benchmark.tables import Table, records_csv, summarise
+from .files import distinct_names
 from .metrics import QualityReport, compare_videos, load_learned, measure_learned
 from .metrics.truth import compare_with_truth
 
@@ -37,14 +38,11 @@ class Evaluation:
         return records_csv(self._rows())
 
     def _rows(self) -> list[dict[str, Any]]:
+        source = Path(self.records[0]["source"]).stem if self.records else ""
+        names = distinct_names([record["result"] for record in self.records], suffixes=False)
         return [
-            {
-                "category": Path(record["source"]).stem,
-                "tool": Path(record["result"]).stem,
-                "status": "ok",
-                **record,
-            }
-            for record in self.records
+            {"category": source, "tool": name, "status": "ok", **record}
+            for name, record in zip(names, self.records, strict=True)
         ]
 
     def to_html(self) -> str:

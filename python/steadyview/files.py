@@ -3,13 +3,13 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from .errors import OutputError
 
-__all__ = ["atomic_bytes", "atomic_file", "atomic_text"]
+__all__ = ["atomic_bytes", "atomic_file", "atomic_text", "distinct_names"]
 
 
 def atomic_text(path: str | os.PathLike, text: str) -> None:
@@ -57,3 +57,23 @@ def atomic_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def distinct_names(paths: Sequence[str], *, suffixes: bool = True) -> list[str]:
+    """Short names that tell videos apart: with as many folders as that takes, else numbered.
+
+    Args:
+        paths: of the videos; one that is empty stands for frames from memory.
+        suffixes: names keep theirs; otherwise only where it is needed.
+
+    Returns:
+        One name a path, no two alike.
+    """
+    files = [Path(path or "frames") for path in paths]
+    names = [file.name if suffixes else file.stem for file in files]
+    for folders in range(max((len(file.parts) for file in files), default=0)):
+        if len(set(names)) == len(names):
+            return names
+        names = ["/".join(file.parts[-folders - 1 :]) for file in files]
+    counts = [names[:place].count(name) for place, name in enumerate(names)]
+    return [f"{name} ({n + 1})" if n else name for name, n in zip(names, counts, strict=True)]

@@ -48,6 +48,7 @@ def layout(folder: Path, *names: str) -> Path:
             [("DeepStab", "1"), ("DeepStab", "2")],
         ),
         (("a.mp4", "night/b.mov", "night/c.png"), [("night", "night_b"), ("set", "a")]),
+        (("a.mp4", "a.mov", "b.mp4"), [("set", "a.mov"), ("set", "a.mp4"), ("set", "b")]),
     ],
 )
 def test_layouts_are_recognised(

@@ -64,6 +64,17 @@ def test_several_results_have_a_player_each(
     assert text.count('class="pair"') == 2
 
 
+def test_results_of_one_name_have_a_row_each(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    """Two stabilisers' folders hold files of the same names."""
+    (tmp_path / "other").mkdir()
+    other = shutil.copy(pair[0], tmp_path / "other" / pair[1].name)
+    found = steadyview.evaluate(str(pair[0]), [str(pair[1]), str(other)])
+    rows = found.table().rows
+    assert [row[1] for row in rows] == [f"{pair[1].parent.name}/steady.mp4", "other/steady.mp4"]
+    assert rows[0][4] != rows[1][4]
+    assert "<h1>other/steady.mp4</h1>" in found.to_html()
+
+
 def test_worst_places_name_frames(quality: QualityReport) -> None:
     places = worst_places(quality)
     assert places

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InputError, OptionError
@@ -92,6 +93,13 @@ def _synthetic(names: list[str], cache: Path, tell: Callable[[str], None]) -> li
 def _checked(clips: list[Clip], dataset: str, only: str) -> list[Clip]:
     if not clips:
         raise InputError(f"dataset: no clips in {dataset}" + (f" with {only!r}" if only else ""))
+    many = Counter((clip.category, clip.name) for clip in clips)  # a.mp4 beside a.mkv
+    clips = [
+        replace(clip, name=f"{clip.name}{clip.source.suffix}")
+        if many[clip.category, clip.name] > 1
+        else clip
+        for clip in clips
+    ]
     return sorted(clips, key=lambda clip: (clip.category, clip.name))
 
 

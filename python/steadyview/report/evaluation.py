@@ -3,11 +3,11 @@
 import html
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..files import distinct_names
 from .charts import centre_length, figures, legend
 from .html import measures
 from .page import page, versions
@@ -26,17 +26,18 @@ def evaluation_html(source: Any, results: Sequence[Any], qualities: Sequence[Any
         results: the steady ones.
         qualities: the `QualityReport` of each.
     """
-    name = _name(qualities[0].source)
+    videos = [qualities[0].source, *(quality.result for quality in qualities)]
+    name, *names = distinct_names(videos)
     pairs = [
-        _pair(source, result, quality, alone=len(results) == 1)
-        for result, quality in zip(results, qualities, strict=True)
+        _pair(source, result, quality, (name, shown), alone=len(results) == 1)
+        for result, quality, shown in zip(results, qualities, names, strict=True)
     ]
     first = qualities[0]
     return page(
         f"{name}: evaluation",
         name,
         f"{first.frames} frames, {first.times[-1] - first.times[0]:.1f} s, against "
-        + html.escape(", ".join(_name(quality.result) for quality in qualities)),
+        + html.escape(", ".join(names)),
         pairs,
         {
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -61,12 +62,7 @@ def _unmeasured(qualities: Sequence[Any]) -> str:
     return f"Not measured, since no weights were given: {', '.join(missing)}. "
 
 
-def _name(path: str) -> str:
-    return Path(str(path)).name or "frames"
-
-
-def _pair(source: Any, result: Any, quality: Any, *, alone: bool) -> str:
-    names = _name(quality.source), _name(quality.result)
+def _pair(source: Any, result: Any, quality: Any, names: tuple[str, str], *, alone: bool) -> str:
     title = "" if alone else f"<h1>{html.escape(names[1])}</h1>"
     return (
         f'<div class="pair">{title}{_tiles(quality)}'
