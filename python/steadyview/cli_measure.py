@@ -90,8 +90,9 @@ def evaluate(
     with exit_codes():
         from .evaluation import evaluate as measure
         from .files import atomic_text
-        from .jobs import Console, quality_lines
+        from .jobs import Console
         from .metrics.learned import weights_of
+        from .report.text import quality_lines
 
         for path in (csv, latex, page):
             if path is not None and path.exists() and not overwrite:

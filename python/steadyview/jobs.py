@@ -17,7 +17,7 @@ from .options import StabilizeOptions
 from .video.encoders import default_suffix
 from .video.images import IMAGE_SUFFIXES, image_files
 
-__all__ = ["Console", "Job", "exit_code", "plan", "quality_lines", "run"]
+__all__ = ["Console", "Job", "exit_code", "plan", "run"]
 
 STAGES = {
     "analyse": "analysing",
@@ -327,6 +327,8 @@ def result_lines(record: dict[str, Any]) -> list[str]:
         lines.append(f"  note: {record['note']}")
     lines += [f"  warning: {warning}" for warning in record["warnings"]]
     if "quality" in record:
+        from .report.text import quality_lines
+
         lines += ["  " + line for line in quality_lines(record["quality"])]
     lines += [
         f"  {label}: {record[key]}"
@@ -334,63 +336,3 @@ def result_lines(record: dict[str, Any]) -> list[str]:
         if key in record
     ]
     return lines
-
-
-def quality_lines(quality: dict[str, Any]) -> list[str]:
-    """The measures of a finished pair as a small table; pixels are those of a 640-pixel frame."""
-
-    def row(label: str, before: str, after: str, remark: str = "") -> str:
-        return f"{label:<26}{before:>10}{after:>10}   {remark}".rstrip()
-
-    def number(key: str, form: str = ".2f") -> str:
-        value = quality.get(key)
-        return "-" if value is None else format(value, form)
-
-    lines = [
-        row("measured", "before", "after"),
-        row(
-            "shake above 1 Hz (px)",
-            number("shake_source_px"),
-            number("shake_result_px"),
-            f"{number('shake_removed_db', '.1f')} dB removed",
-        ),
-        row("wobble (px)", number("wobble_source_px"), number("wobble_result_px")),
-        row("fine detail", "100 %", number("sharpness_kept", ".0%")),
-        row(
-            "width and height",
-            "100 %",
-            number("kept_mean", ".0%"),
-            f"at least {number('kept_min', '.0%')}",
-        ),
-        row("black border pixels", "", number("border_pixels", "d")),
-        row("stability (strict)", "", number("strict_stability", ".3f")),
-    ]
-    for label, key, form in (  # of single videos, so that there is a before
-        ("aesthetic rating", "aesthetic", ".2f"),
-        ("DOVER", "dover_overall", ".3f"),
-    ):
-        if key in quality:
-            lines.append(row(label, number(f"source_{key}", form), number(key, form)))
-    more = (  # measured on request
-        ("cropping (standard)", "standard_cropping_mean", ".3f"),
-        ("distortion (standard)", "standard_distortion", ".3f"),
-        ("stability (standard)", "standard_stability", ".3f"),
-        *(
-            (f"epipolar error, {key[12:]} on", key, ".3f")
-            for key in quality
-            if key[:12] == "epipolar_px_"
-        ),
-        ("reprojection error", "reprojection_px", ".3f"),
-        ("  tracks unexplained", "reprojection_outliers", ".1%"),
-        ("flow-warp error", "warp_error", ".4f"),
-        ("path error (px)", "truth_path_error_px", ".3f"),
-        ("PSNR to the truth (dB)", "truth_aligned_psnr_db", ".1f"),
-        ("SSIM to the truth", "truth_aligned_ssim", ".3f"),
-        ("LPIPS to the source", "lpips", ".4f"),
-        ("LPIPS to the truth", "truth_lpips", ".4f"),
-        ("CLIP similarity", "clip_similarity", ".4f"),
-        ("FVD", "fvd", ".1f"),
-    )
-    return lines + [
-        row(label, "", number(key, form)) for label, key, form in more if key in quality
-    ]

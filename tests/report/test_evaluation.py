@@ -9,6 +9,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import steadyview
@@ -16,6 +17,7 @@ import videos
 from steadyview.errors import OutputError
 from steadyview.metrics import QualityReport, compare_videos
 from steadyview.report.evaluation import evaluation_html, worst_places
+from steadyview.report.text import quality_lines
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
@@ -62,6 +64,21 @@ def test_several_results_have_a_player_each(
     text = evaluation_html(pair[0], [pair[1], pair[0]], [quality, same])
     assert text.count('class="player"') == 2
     assert text.count('class="pair"') == 2
+
+
+def test_what_is_left_out_is_said(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    """No features for the standard scores, no partner for some frames: the rest is measured."""
+    blank = [np.full((120, 160, 3), 128, np.uint8)] * 42
+    result = videos.write_video(tmp_path / "blank.mp4", blank)
+    found = steadyview.evaluate(str(pair[0]), str(result), standard=True)
+    record = found.records[0]
+    assert record["frames"] == 40
+    assert "standard_stability" not in record
+    notes = [line for line in quality_lines(record) if line.startswith("note: ")]
+    assert len(notes) == 4
+    assert notes[0] == ("note: 2 frames have no partner in the other video and are left out.")
+    assert "10 matching features or fewer" in notes[3]
+    assert "10 matching features or fewer" in found.to_html()
 
 
 def test_results_of_one_name_have_a_row_each(pair: tuple[Path, Path], tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..errors import InputError, OutputError
+from ..errors import OutputError
 from ..files import atomic_text
-from ..metrics import compare_videos, load_learned, measure_learned, standard_scores
+from ..metrics import compare_videos, load_learned, measure_learned
 from ..metrics.learned import LearnedModels
 from ..metrics.truth import compare_with_truth
 from .datasets import Clip
@@ -157,7 +157,7 @@ def run_cell(cell: Cell) -> dict[str, Any]:
             run = measure(tool.command(clip.source, result), Path(scratch), TIMEOUT)
             if not result.exists():
                 raise RuntimeError(f"{tool.name} wrote no video")
-            quality = compare_videos(clip.source, result).to_dict() | _standard(clip.source, result)
+            quality = compare_videos(clip.source, result, standard=True).to_dict()
             steady = clip.steady if clip.aligned else None
             truth = compare_with_truth(steady, result) if steady else {}
             if cell.weights:
@@ -183,15 +183,6 @@ def run_cell(cell: Cell) -> dict[str, Any]:
 def _networks(weights: tuple[tuple[str, tuple[str, ...]], ...]) -> LearnedModels:
     """Read once a process."""
     return load_learned(dict(weights))
-
-
-def _standard(source: Path, result: Path) -> dict[str, Any]:
-    """The published script's scores; where it has none (no features), why, and the rest remains."""
-    try:
-        scores = standard_scores(source, result).to_dict()
-    except InputError as error:
-        return {"standard_error": str(error)}
-    return {f"standard_{name}": value for name, value in scores.items()}
 
 
 def _move(result: Path, target: Path) -> None:

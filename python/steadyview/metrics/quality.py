@@ -50,7 +50,8 @@ class QualityReport:
         border: `(frames,)` black border pixels.
         unmatched: frames whose place in the source could not be measured.
         strict: cropping, distortion and stability without the published script's flaws.
-        standard: the published script's own figures; None unless asked for, like the next three.
+        standard: the published script's own figures; None unless asked for, like what follows.
+        standard_error: why it has none for this pair (too few features in the first frames).
         geometry: epipolar consistency of the result's frames.
         reprojection: how well a rigid scene explains the result's tracks; with `geometry`.
         temporal: flow-warp error of the result.
@@ -74,6 +75,7 @@ class QualityReport:
     unmatched: int
     strict: StrictScores
     standard: StandardScores | None = None
+    standard_error: str = ""
     geometry: GeometryConsistency | None = None
     reprojection: Reprojection | None = None
     temporal: TemporalError | None = None
@@ -151,6 +153,8 @@ class QualityReport:
         record |= {f"strict_{name}": value for name, value in self.strict.to_dict().items()}
         if self.standard is not None:
             record |= {f"standard_{name}": value for name, value in self.standard.to_dict().items()}
+        if self.standard_error:
+            record["standard_error"] = self.standard_error
         if self.fidelity is not None:
             record |= {
                 f"truth_unaligned_{name}": value for name, value in self.fidelity.to_dict().items()
@@ -213,9 +217,13 @@ def compare_videos(
     if not comparison.times:
         raise InputError(f"result: {name_of(result)} has no frame in common with {name_of(source)}")
     report = _report(comparison, name_of(source), name_of(result), unpaired)
+    if standard:
+        try:
+            report = replace(report, standard=standard_scores(source, result))
+        except InputError as error:  # the rest can be measured still
+            report = replace(report, standard_error=str(error))
     return replace(
         report,
-        standard=standard_scores(source, result) if standard else None,
         geometry=measure_geometry(result) if geometry else None,
         reprojection=measure_reprojection(result) if geometry else None,
         temporal=measure_temporal_error(result) if temporal else None,

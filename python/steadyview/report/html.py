@@ -12,6 +12,7 @@ from .charts import LOW_CONFIDENCE, centre_length, path_charts, quality_charts
 from .page import page, versions, write_page
 from .pictures import crop_window, data_url, draw_crop_window, frames_at, shrink
 from .series import PathSeries, path_series
+from .text import remarks
 
 __all__ = ["measures", "report_html", "worst_frames", "write_report"]
 
@@ -163,10 +164,13 @@ def measures(quality: Any) -> str:
         f'<td class="soft">{remark}</td></tr>'
         for name, unit, a, b, digits, remark in rows
     )
+    notes = "".join(
+        f'<p class="soft">{html.escape(remark)}</p>' for remark in remarks(quality.to_dict())
+    )
     return (
         "<section><h2>Before and after, measured in the videos</h2><table><thead><tr>"
         '<th>Measure</th><th class="number">before</th><th class="number">after</th><th></th>'
-        f"</tr></thead><tbody>{body}</tbody></table></section>"
+        f"</tr></thead><tbody>{body}</tbody></table>{notes}</section>"
     )
 
 
