@@ -48,13 +48,22 @@ def test_what_viser_is_given(some, monkeypatch: pytest.MonkeyPatch) -> None:
     class Server:
         def __init__(self, port: int) -> None:
             self.port = port
+            self.initial_camera = types.SimpleNamespace()
             self.scene = types.SimpleNamespace(
                 set_up_direction=lambda direction: given.update(up=direction),
                 add_gaussian_splats=lambda name, **values: given.update(values),
             )
 
     monkeypatch.setitem(sys.modules, "viser", types.SimpleNamespace(ViserServer=Server))
-    assert view_gaussians(some, port=1234).port == 1234
+    server = view_gaussians(some, port=1234)
+    assert server.port == 1234
+    camera = server.initial_camera
+    seen = some.means[some.opacities > 0.05]
+    np.testing.assert_allclose(camera.look_at, seen.median(0).values)
+    away = np.quantile(np.linalg.norm(seen - camera.look_at, axis=1), 0.9)
+    np.testing.assert_allclose(
+        np.linalg.norm(camera.position - camera.look_at), 3 * away, rtol=1e-5
+    )
     turned = rotations(some.quaternions)
     scales = some.scales.numpy().astype(float)
     covariances = turned @ (scales[:, :, None] ** 2 * turned.transpose(0, 2, 1))

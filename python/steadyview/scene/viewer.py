@@ -1,6 +1,7 @@
 """Looking at Gaussians in a notebook or a browser."""
 
 import importlib
+import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from steadyview.report.pictures import data_url
 from steadyview.scene.columns import color_of_harmonic
@@ -68,38 +70,56 @@ def orbit_gaussians(
     Raises:
         ValueError: the set is empty.
     """
-    seen = gaussians.means[gaussians.means.isfinite().all(1) & (gaussians.opacities > 0.05)]
-    if not len(seen):
-        raise ValueError("gaussians must have one that can be seen")
-    centre = seen.median(0).values
-    radius = float(torch.quantile((seen - centre).norm(dim=1)[:: len(seen) // 100_000 + 1], 0.9))
+    centre, radius = _where(gaussians)
     focal = 1.2 * min(width, height)
-    viewmats = orbit(centre, 3 * (radius or 1.0), frames, elevation=elevation, up=up)
+    viewmats = orbit(centre, 3 * radius, frames, elevation=elevation, up=up)
     K = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
     images = [gaussians.render(v, K, width, height, background=background) for v in viewmats]
     stacked = torch.stack(images).clamp(0, 1) * 255
     return Orbit(stacked.round().to(torch.uint8).cpu().numpy())
 
 
+def _where(gaussians: Gaussians) -> tuple[Tensor, float]:
+    """The middle of what can be seen, and the radius that nine tenths of it lie within.
+
+    Raises:
+        ValueError: nothing can be seen.
+    """
+    seen = gaussians.means[gaussians.means.isfinite().all(1) & (gaussians.opacities > 0.05)]
+    if not len(seen):
+        raise ValueError("gaussians must have one that can be seen")
+    centre = seen.median(0).values
+    radius = float(torch.quantile((seen - centre).norm(dim=1)[:: len(seen) // 100_000 + 1], 0.9))
+    return centre, radius or 1.0
+
+
 def view_gaussians(gaussians: Gaussians, *, port: int = 8080, **options: Any) -> Any:
     """Shows a set: by viser, in which one moves about, if it is installed (`steadyview[viewer]`).
 
     Args:
-        gaussians: the set.
+        gaussians: not empty.
         port: where viser listens.
         options: of `orbit_gaussians`, used without viser.
 
     Returns:
         A `viser.ViserServer`, whose page is to be opened, or an `Orbit`. viser has no view
         dependence.
+
+    Raises:
+        ValueError: the set is empty.
     """
     try:
         viser: Any = importlib.import_module("viser")
     except ImportError:
         return orbit_gaussians(gaussians, **options)
+    shown = gaussians.detach().to("cpu", torch.float32)
+    centre, radius = _where(shown)
     server = viser.ViserServer(port=port)
     server.scene.set_up_direction("-y")
-    shown = gaussians.detach().to("cpu", torch.float32)
+    stand = torch.linalg.inv(orbit(centre, 3 * radius, 1)[0])[:3, 3]
+    server.initial_camera.position = stand.numpy()
+    server.initial_camera.look_at = centre.numpy()
+    server.initial_camera.fov = math.radians(45)
     axes = [  # columns of rotation times scale
         rotate(shown.quaternions, torch.diag_embed(shown.scales)[:, :, i]) for i in range(3)
     ]
