@@ -34,9 +34,9 @@ format: $(VENV)/.install
 
 # Under address and undefined-behaviour sanitizers: the C++ tests of the kernels, and tests of the
 # operations with the CUDA twins, which are run on the CPU for it (csrc/tests/cuda_on_host).
-CUDA_TESTS := $(addprefix tests/ops/test_,splat.py multiplane.py multiplane_render.py project_depth.py \
-    warp_fields.py gaussians.py gaussian_stages.py gaussian_gradients.py \
-    stereo.py::test_matches_the_reference)
+CUDA_TESTS := tests/scene/test_adam.py $(addprefix tests/ops/test_,splat.py multiplane.py \
+    multiplane_render.py project_depth.py warp_fields.py gaussians.py gaussian_stages.py \
+    gaussian_gradients.py rolling_shutter.py stereo.py::test_matches_the_reference)
 SANITIZERS = $(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libubsan.so)
 cpp-test: $(VENV)/.install
 	$(BIN)/cmake -S . -B build/cpp -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
@@ -49,7 +49,7 @@ cpp-test: $(VENV)/.install
 	    STEADYVIEW_TEST_EXTENSION=$$(ls build/cpp/_C*.so) $(BIN)/python -m pytest -q -n 2 $(CUDA_TESTS)
 
 bench: $(VENV)/.install
-	for script in video motion path stereo warp stabilize; do \
+	for script in video motion path warp multiplane stereo gaussians fitting metrics stabilize; do \
 	    $(BIN)/python benchmarks/$$script.py --json benchmarks/results/$$script.json || exit 1; done
 
 clean:
