@@ -1,54 +1,122 @@
+#include <ATen/ops/empty.h>
+
 #include <cmath>
 
 #include "gaussians/adam.h"
 #include "gaussians/dispatch_op.h"
+#include "gaussians/gaussians.h"
 #include "gaussians/gaussians_op.h"
 
 namespace steadyview {
+namespace {
 
-void adam_step(const at::Tensor& values, const at::Tensor& gradient, const at::Tensor& mean,
-               const at::Tensor& square, const std::optional<at::Tensor>& seen, int64_t head,
-               double head_rate, double tail_rate, double beta1, double beta2, double epsilon,
-               int64_t step) {
-  constexpr const char* op = "adam_step";
-  const std::pair<const char*, const at::Tensor&> all[] = {
-      {"values", values}, {"gradient", gradient}, {"mean", mean}, {"square", square}};
-  for (const auto& [name, tensor] : all) {
+// What a step changes and how; `mask` is as seen, contiguous.
+struct Step {
+  const char* op;
+  const at::Tensor &values, &mean, &square;
+  at::Tensor mask;
+  int64_t head;
+  double head_rate, tail_rate, beta1, beta2, epsilon;
+  int64_t step;
+
+  void check_like_values(const char* name, const at::Tensor& tensor) const {
     check::like(op, name, tensor, at::kFloat, values.device());
     if (tensor.sizes() != values.sizes() || !tensor.is_contiguous() || tensor.dim() < 1) {
       check::fail(op, name, " must be contiguous and as values, ", values.sizes(), ", got ",
                   tensor.sizes());
     }
   }
-  if (step < 1) check::fail(op, "step must be at least 1, got ", step);
-  const at::Tensor mask = gaussians::contiguous(seen);
-  if (mask.defined()) {
+  void check() const {
+    check_like_values("values", values);
+    check_like_values("mean", mean);
+    check_like_values("square", square);
+    if (step < 1) check::fail(op, "step must be at least 1, got ", step);
+    if (!mask.defined()) return;
     check::like(op, "seen", mask, at::kBool, values.device());
     check::shape(op, "seen", mask, {values.size(0)});
   }
+
+  gaussians::Adam params() const {
+    const double steps = static_cast<double>(step);
+    return {.values = values.mutable_data_ptr<float>(),
+            .gradient = nullptr,
+            .mean = mean.mutable_data_ptr<float>(),
+            .square = square.mutable_data_ptr<float>(),
+            .seen = gaussians::data<bool>(mask),
+            .rows = values.size(0),
+            .width = values.numel() / values.size(0),
+            .head = head,
+            .head_rate = static_cast<float>(head_rate),
+            .tail_rate = static_cast<float>(tail_rate),
+            .beta1 = static_cast<float>(beta1),
+            .beta2 = static_cast<float>(beta2),
+            .epsilon = static_cast<float>(epsilon),
+            .scale1 = static_cast<float>(1 / (1 - std::pow(beta1, steps))),
+            .scale2 = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, steps)))};
+  }
+};
+
+}  // namespace
+
+void adam_step(const at::Tensor& values, const at::Tensor& gradient, const at::Tensor& mean,
+               const at::Tensor& square, const std::optional<at::Tensor>& seen, int64_t head,
+               double head_rate, double tail_rate, double beta1, double beta2, double epsilon,
+               int64_t step) {
+  constexpr const char* op = "adam_step";
+  const Step work{op,      values,    mean,      square, gaussians::contiguous(seen),
+                  head,    head_rate, tail_rate, beta1,  beta2,
+                  epsilon, step};
+  work.check();
+  work.check_like_values("gradient", gradient);
   if (values.numel() == 0) return;
-  const double steps = static_cast<double>(step);
-  const gaussians::Adam adam{
-      .values = values.mutable_data_ptr<float>(),
-      .gradient = gradient.const_data_ptr<float>(),
-      .mean = mean.mutable_data_ptr<float>(),
-      .square = square.mutable_data_ptr<float>(),
-      .seen = gaussians::data<bool>(mask),
-      .rows = values.size(0),
-      .width = values.numel() / values.size(0),
-      .head = head,
-      .head_rate = static_cast<float>(head_rate),
-      .tail_rate = static_cast<float>(tail_rate),
-      .beta1 = static_cast<float>(beta1),
-      .beta2 = static_cast<float>(beta2),
-      .epsilon = static_cast<float>(epsilon),
-      .scale1 = static_cast<float>(1 / (1 - std::pow(beta1, steps))),
-      .scale2 = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, steps)))};
+  gaussians::Adam adam = work.params();
+  adam.gradient = gradient.const_data_ptr<float>();
   on_device(
       op, "values", values, [&] { gaussians::adam_cpu(adam); },
       [&]([[maybe_unused]] void* stream) {
         return STEADYVIEW_CUDA_CALL(gaussians::adam_cuda(adam, stream));
       });
+}
+
+at::Tensor harmonics_adam_step(const at::Tensor& coefficients, const at::Tensor& directions,
+                               const at::Tensor& grad_colors, const at::Tensor& mean,
+                               const at::Tensor& square, const std::optional<at::Tensor>& seen,
+                               int64_t degree, int64_t head, double head_rate, double tail_rate,
+                               double beta1, double beta2, double epsilon, int64_t step) {
+  constexpr const char* op = "harmonics_adam_step";
+  const Step work{op,      coefficients, mean,      square, gaussians::contiguous(seen),
+                  head,    head_rate,    tail_rate, beta1,  beta2,
+                  epsilon, step};
+  work.check();
+  check::shape(op, "coefficients", coefficients, {-1, -1, 3});
+  const int64_t rows = coefficients.size(0), terms = coefficients.size(1);
+  if (degree < 0 || degree > 4 || (degree + 1) * (degree + 1) > terms || terms > 25) {
+    check::fail(op, "degree must be in [0, 4], and coefficients have (degree + 1)^2 to 25 terms, ",
+                "got ", degree, " and ", terms);
+  }
+  gaussians::check_argument(op, "directions", directions, coefficients, {rows, 3});
+  gaussians::check_argument(op, "grad_colors", grad_colors, coefficients, {rows, 3});
+  const at::Tensor along = directions.contiguous(), by_colors = grad_colors.contiguous();
+  at::Tensor by_directions = at::empty({rows, 3}, directions.options());
+  if (rows == 0) return by_directions;
+  const gaussians::Adam adam = work.params();
+  const gaussians::HarmonicsGradient<float> gradient{
+      .forward = {.directions = along.const_data_ptr<float>(),
+                  .coefficients = adam.values,
+                  .masks = nullptr,
+                  .count = rows,
+                  .terms = terms,
+                  .degree = static_cast<int>(degree),
+                  .colors = nullptr},
+      .grad_colors = by_colors.const_data_ptr<float>(),
+      .grad_coefficients = nullptr,
+      .grad_directions = by_directions.mutable_data_ptr<float>()};
+  on_device(
+      op, "coefficients", coefficients, [&] { gaussians::harmonics_adam_cpu(gradient, adam); },
+      [&]([[maybe_unused]] void* stream) {
+        return STEADYVIEW_CUDA_CALL(gaussians::harmonics_adam_cuda(gradient, adam, stream));
+      });
+  return by_directions;
 }
 
 }  // namespace steadyview

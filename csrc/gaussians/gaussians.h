@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "gaussians/adam.h"
+
 namespace steadyview::gaussians {
 
 // Rendering of 3-D Gaussians in three kernels: projection (and spherical harmonics), tiles, raster.
@@ -77,6 +79,9 @@ struct HarmonicsGradient {
   T* grad_directions;    // (count, 3), or null
 };
 
+// A step of Adam by the gradients of the coefficients, which are adam's values; its gradient is not
+// used, nor are grad_coefficients and the masks. There is no Adam without grad_directions.
+void harmonics_adam_cpu(const HarmonicsGradient<float>& gradient, const Adam& adam);
 template <typename T>
 void harmonics_cpu(const Harmonics<T>& harmonics);
 template <typename T>
@@ -144,6 +149,8 @@ const char* project_cuda(const Projection<float>& projection, void* stream);
 const char* project_gradient_cuda(const ProjectionGradient<float>& gradient, void* stream);
 const char* harmonics_cuda(const Harmonics<float>& harmonics, void* stream);
 const char* harmonics_gradient_cuda(const HarmonicsGradient<float>& gradient, void* stream);
+const char* harmonics_adam_cuda(const HarmonicsGradient<float>& gradient, const Adam& adam,
+                                void* stream);
 const char* rasterize_cuda(const Raster<float>& raster, void* stream);
 const char* rasterize_gradient_cuda(const RasterGradient<float>& gradient, void* stream);
 const char* contributors_cuda(const Contributors<float>& contributors, void* stream);

@@ -69,4 +69,13 @@ void adam_step(const at::Tensor& values, const at::Tensor& gradient, const at::T
                double head_rate, double tail_rate, double beta1, double beta2, double epsilon,
                int64_t step);
 
+// The same for coefficients (rows, terms, 3) of harmonics, whose gradients are not given but made:
+// from directions (rows, 3) and the gradient by the colours (rows, 3). Returns that by the
+// directions.
+at::Tensor harmonics_adam_step(const at::Tensor& coefficients, const at::Tensor& directions,
+                               const at::Tensor& grad_colors, const at::Tensor& mean,
+                               const at::Tensor& square, const std::optional<at::Tensor>& seen,
+                               int64_t degree, int64_t head, double head_rate, double tail_rate,
+                               double beta1, double beta2, double epsilon, int64_t step);
+
 }  // namespace steadyview

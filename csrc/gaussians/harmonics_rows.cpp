@@ -1,4 +1,5 @@
 // Spherical harmonics of blocks of directions, a lane each. Compiled for each instruction set.
+#include "gaussians/adam_range.h"
 #include "gaussians/harmonics.h"
 #include "gaussians/maths.h"
 #include "gaussians/rows.h"
@@ -7,7 +8,8 @@ namespace steadyview::gaussians::STEADYVIEW_ISA {
 namespace {
 
 constexpr int kBlock = 16;
-constexpr int64_t kAhead = 32;  // Gaussians whose coefficients are fetched before their turn
+constexpr int64_t kStepped = 64;  // Gaussians whose gradients are kept until they are used
+constexpr int64_t kAhead = 32;    // Gaussians whose coefficients are fetched before their turn
 
 template <typename T>
 struct Directions {
@@ -161,6 +163,26 @@ void harmonics_gradient_rows(const HarmonicsGradient<float>& g, int64_t first, i
 }
 void harmonics_gradient_rows(const HarmonicsGradient<double>& g, int64_t first, int64_t last) {
   backward_of(g, first, last);
+}
+
+// The gradients by the coefficients go no farther than the first-level cache.
+void harmonics_adam_rows(const HarmonicsGradient<float>& gradient, const Adam& adam, int64_t first,
+                         int64_t last) {
+  float by[kStepped * 3 * (kMostDegree + 1) * (kMostDegree + 1)];
+  const Rates rates(adam, 0);
+  for (int64_t i = first; i < last; i += kStepped) {
+    const int64_t n = least(kStepped, last - i);
+    HarmonicsGradient<float> g = gradient;
+    Harmonics<float>& h = g.forward;
+    h.directions += 3 * i;
+    h.coefficients += adam.width * i;
+    h.count -= i;
+    g.grad_colors += 3 * i;
+    g.grad_directions += 3 * i;
+    g.grad_coefficients = by;
+    backward_of(g, 0, n);
+    adam_range(adam, rates, 0, i, i + n, by);
+  }
 }
 
 }  // namespace steadyview::gaussians::STEADYVIEW_ISA

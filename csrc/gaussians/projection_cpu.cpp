@@ -66,6 +66,12 @@ template void project_cpu(const Projection<float>&);
 template void project_cpu(const Projection<double>&);
 template void project_gradient_cpu(const ProjectionGradient<float>&);
 template void project_gradient_cpu(const ProjectionGradient<double>&);
+void harmonics_adam_cpu(const HarmonicsGradient<float>& g, const Adam& adam) {
+  parallel_for(0, g.forward.count, kChunk, [&](int64_t first, int64_t last) {
+    return STEADYVIEW_FOR_ISA(gaussians, harmonics_adam_rows(g, adam, first, last));
+  });
+}
+
 template void harmonics_cpu(const Harmonics<float>&);
 template void harmonics_cpu(const Harmonics<double>&);
 template void harmonics_gradient_cpu(const HarmonicsGradient<float>&);

@@ -1,4 +1,5 @@
 // A thread a Gaussian: projection, spherical harmonics and their gradients.
+#include "gaussians/adam_maths.h"
 #include "gaussians/device.h"
 #include "gaussians/gaussians.h"
 #include "gaussians/harmonics.h"
@@ -133,6 +134,37 @@ __global__ void harmonics_gradient_kernel(HarmonicsGradient<float> g) {
   }
 }
 
+template <int degree>
+__global__ void harmonics_adam_kernel(HarmonicsGradient<float> g, Adam a) {
+  constexpr int terms = (degree + 1) * (degree + 1);
+  const Harmonics<float>& h = g.forward;
+  const int64_t i = first_item();
+  if (i >= h.count) return;
+  float unit[3], basis[terms], slopes[terms][3], by_unit[3] = {};
+  const float inverse = unit_direction(h, i, unit);
+  harmonics<degree, true>(unit[0], unit[1], unit[2], basis, slopes);
+  const float* v = g.grad_colors + 3 * i;
+  const bool stepped = !a.seen || a.seen[i];
+  for (int64_t k = 0; k < h.terms; ++k) {
+    const int64_t at = (i * h.terms + k) * 3;
+    const float* c = a.values + at;
+    const float dot = v[0] * c[0] + v[1] * c[1] + v[2] * c[2];
+    const float share = k < terms ? basis[k] : 0;
+    for (int j = 0; j < 3; ++j) {
+      if (k < terms) by_unit[j] += dot * slopes[k][j];
+    }
+    for (int j = 0; j < 3 && stepped; ++j) {
+      const float rate = 3 * k + j < a.head ? a.head_rate : a.tail_rate;
+      adam_step(a, rate * a.scale1, share * v[j], a.values[at + j], a.mean[at + j],
+                a.square[at + j]);
+    }
+  }
+  const float along = by_unit[0] * unit[0] + by_unit[1] * unit[1] + by_unit[2] * unit[2];
+  for (int j = 0; j < 3; ++j) {
+    g.grad_directions[3 * i + j] = (by_unit[j] - along * unit[j]) * inverse;
+  }
+}
+
 }  // namespace
 
 const char* project_cuda(const Projection<float>& p, void* stream) {
@@ -179,6 +211,15 @@ const char* harmonics_gradient_cuda(const HarmonicsGradient<float>& g, void* str
       harmonics_gradient_kernel<3>, harmonics_gradient_kernel<4>};
   Queue queue(stream);
   queue.each(g.forward.count, all[g.forward.degree], g);
+  return queue.message();
+}
+
+const char* harmonics_adam_cuda(const HarmonicsGradient<float>& g, const Adam& adam, void* stream) {
+  void (*all[])(HarmonicsGradient<float>, Adam) = {
+      harmonics_adam_kernel<0>, harmonics_adam_kernel<1>, harmonics_adam_kernel<2>,
+      harmonics_adam_kernel<3>, harmonics_adam_kernel<4>};
+  Queue queue(stream);
+  queue.each(g.forward.count, all[g.forward.degree], g, adam);
   return queue.message();
 }
 

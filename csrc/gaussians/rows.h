@@ -32,6 +32,8 @@ namespace steadyview::gaussians {
   void tile_gradient(const TileGradientJob<float>&, int channels, bool with_abs);                  \
   void tile_gradient(const TileGradientJob<double>&, int channels, bool with_abs);                 \
   void adam_rows(const Adam&, int64_t first, int64_t last);                                        \
+  void harmonics_adam_rows(const HarmonicsGradient<float>&, const Adam&, int64_t first,            \
+                           int64_t last);                                                          \
   }
 STEADYVIEW_GAUSSIAN_ROWS(baseline)
 STEADYVIEW_GAUSSIAN_ROWS(avx2)

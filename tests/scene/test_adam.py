@@ -76,3 +76,44 @@ def test_what_does_not_fit_is_named(torch) -> None:
     halves.grad = torch.ones_like(halves)
     with pytest.raises((TypeError, ValueError), match="values"):
         Adam([{"params": [halves], "lr": 0.1}]).step()
+
+
+# With more terms than are used, and rows that fill no block.
+@pytest.mark.parametrize(
+    ("count", "terms", "degree"), [(1, 1, 0), (70, 16, 3), (2101, 16, 1), (131, 25, 4)]
+)
+def test_harmonics_step_by_the_gradient_of_their_colours(torch, count, terms, degree) -> None:
+    from steadyview import ops
+    from steadyview.scene.adam import Adam
+
+    ours, theirs = parameter(torch, count, terms, 3), parameter(torch, count, terms, 3)
+    directions, by_colors = parameter(torch, count, 3), torch.cos(parameter(torch, count, 3, 1))
+    seen = torch.arange(count) % 3 > 0
+    optimizers = [
+        Adam([{"params": [x], "lr": 0.02, "head": 3, "tail_lr": 0.005}]) for x in (ours, theirs)
+    ]
+    for mask in (None, None, seen):
+        by_colors = torch.sin(by_colors.detach()).squeeze(-1)
+        found = optimizers[0].step_harmonics(ours, directions, by_colors, degree, mask)
+        theirs.grad = directions.grad = None
+        ops.spherical_harmonics(degree, directions, theirs).backward(by_colors)
+        optimizers[1].step(seen=mask)
+        torch.testing.assert_close(found, directions.grad, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+    for name in ("exp_avg", "exp_avg_sq"):
+        moments = [x.state[y][name] for x, y in zip(optimizers, (ours, theirs), strict=True)]
+        torch.testing.assert_close(*moments, rtol=1e-5, atol=1e-7)
+
+
+def test_harmonics_of_another_shape_are_named(torch) -> None:
+    from steadyview.scene.adam import Adam
+
+    harmonics = parameter(torch, 9, 4, 3)
+    optimizer = Adam([{"params": [harmonics], "lr": 0.1}])
+    grad = torch.ones(9, 3)
+    with pytest.raises(ValueError, match="degree"):
+        optimizer.step_harmonics(harmonics, grad, grad, 2)
+    with pytest.raises(ValueError, match="directions"):
+        optimizer.step_harmonics(harmonics, grad[1:], grad, 1)
+    with pytest.raises(ValueError, match="grad_colors"):
+        optimizer.step_harmonics(harmonics, grad, grad.double(), 1)

@@ -41,15 +41,54 @@ class Adam(torch.optim.Optimizer):
             (values,) = group["params"]
             if values.grad is None:
                 continue
-            state = self.state[values]
-            if not state:
-                state.update(
-                    step=0, exp_avg=torch.zeros_like(values), exp_avg_sq=torch.zeros_like(values)
-                )
-            state["step"] += 1
             width = values[0].numel() if len(values) else 0
             extension.adam_step(
-                values.detach(), values.grad.contiguous(), state["exp_avg"], state["exp_avg_sq"],
-                seen, width if group["head"] is None else group["head"], group["lr"],
-                group["tail_lr"], BETA1, BETA2, EPSILON, state["step"],
+                values.detach(), values.grad.contiguous(), *self._moments(values), seen,
+                width if group["head"] is None else group["head"], *self._rates(group),
             )  # fmt: skip
+
+    @torch.no_grad()
+    def step_harmonics(
+        self,
+        harmonics: Tensor,
+        directions: Tensor,
+        grad_colors: Tensor,
+        degree: int,
+        seen: Tensor | None = None,
+    ) -> Tensor:
+        """A step of spherical harmonics by the gradient of their colours.
+
+        That by the harmonics, the largest array of all, is made and used piece by piece.
+
+        Args:
+            harmonics: `(N, K, 3)`, one of the parameters.
+            directions: `(N, 3)` from the camera, of any length, float32 as all.
+            grad_colors: `(N, 3)` gradient by `spherical_harmonics(degree, directions, harmonics)`.
+            degree: as there.
+            seen: as for `step`.
+
+        Returns:
+            `(N, 3)` gradient by the directions, of the harmonics as they were.
+        """
+        group = next(group for group in self.param_groups if group["params"][0] is harmonics)
+        head = 3 * harmonics.shape[1] if group["head"] is None else group["head"]
+        moments = self._moments(harmonics)
+        gradient: Tensor = extension.harmonics_adam_step(
+            harmonics.detach(), directions.detach(), grad_colors, *moments, seen, degree, head,
+            *self._rates(group),
+        )  # fmt: skip
+        return gradient
+
+    def _moments(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Counts a step."""
+        state = self.state[values]
+        if not state:
+            state.update(
+                step=0, exp_avg=torch.zeros_like(values), exp_avg_sq=torch.zeros_like(values)
+            )
+        state["step"] += 1
+        return state["exp_avg"], state["exp_avg_sq"]
+
+    def _rates(self, group: dict[str, Any]) -> tuple[Any, ...]:
+        step = self.state[group["params"][0]]["step"]
+        return group["lr"], group["tail_lr"], BETA1, BETA2, EPSILON, step

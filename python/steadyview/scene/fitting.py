@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from steadyview.errors import OptionError
-from steadyview.ops.gaussian_stages import in_view
+from steadyview.ops.gaussian_stages import in_view, spherical_harmonics
+from steadyview.ops.gaussians import rasterization
 from steadyview.scene.adam import Adam
 from steadyview.scene.densify import DensityControl, DensityOptions
 from steadyview.scene.gaussians import Gaussians
@@ -211,6 +212,7 @@ class Photographs:
         self.images = self._pixels.permute(0, 3, 1, 2)  # does not keep the other order alive
         self.viewmats = self._numbers("viewmats", viewmats, (C, 4, 4))
         self.Ks = self._numbers("Ks", Ks, (C, 3, 3))
+        self.centres = torch.linalg.inv(self.viewmats)[:, :3, 3]
         self.masks = None
         if masks is not None:
             self.masks = self._numbers("masks", masks, (C, self.height, self.width))
@@ -273,8 +275,12 @@ class _Fit:
         options, control = self.options, self.control
         index = self._next_image()
         target, mask = self.photos.target(index)
-        background = self._background()
-        image, _, meta = self._draw(index, background, self._sh_degree(step))
+        degree = self._sh_degree(step)
+        # The harmonics' part of the graph is cut out: their gradient goes straight to Adam.
+        directions = self.parameters["means"].detach() - self.photos.centres[index]
+        colors = spherical_harmonics(degree, directions, self.parameters["harmonics"].detach())
+        colors = colors.add_(0.5).clamp_(min=0).requires_grad_()
+        image, _, meta = self._draw(index, self._background(), colors, None)
         watching = control.active(step)
         if watching:
             control.watch(meta)
@@ -286,9 +292,21 @@ class _Fit:
         decay = 0.01 ** (step / options.steps)
         self.optimizer.param_groups[0]["lr"] = options.lr_means * self.extent * decay
         seen = in_view(meta["radii"][0]) if options.visible_adam else None
+        self._step_harmonics(directions, colors, degree, seen)
         self.optimizer.step(seen=seen)
         control.refine(step, self.parameters, self.optimizer)
         return float(loss.detach())
+
+    @torch.no_grad()
+    def _step_harmonics(
+        self, directions: Tensor, colors: Tensor, degree: int, seen: Tensor | None
+    ) -> None:
+        by_means = self.parameters["means"].grad
+        assert colors.grad is not None
+        assert by_means is not None
+        by_means += self.optimizer.step_harmonics(
+            self.parameters["harmonics"], directions, colors.grad * (colors > 0), degree, seen
+        )
 
     @torch.no_grad()
     def look(self) -> np.ndarray:
@@ -297,17 +315,19 @@ class _Fit:
         background = torch.tensor(
             [self.options.background or (0.0, 0.0, 0.0)], device=self.photos.device
         )
-        image, _, _ = self._draw(0, background, self.options.sh_degree)
+        harmonics = self.parameters["harmonics"]
+        image, _, _ = self._draw(0, background, harmonics, self.options.sh_degree)
         return (image[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
     def _draw(
-        self, index: int, background: Tensor, sh_degree: int
+        self, index: int, background: Tensor, colors: Tensor, sh_degree: int | None
     ) -> tuple[Tensor, Tensor, dict[str, Any]]:
-        photos = self.photos
-        return self.gaussians().rasterize(
+        photos, gaussians = self.photos, self.gaussians()
+        return rasterization(
+            gaussians.means, gaussians.quaternions, gaussians.scales, gaussians.opacities, colors,
             photos.viewmats[index : index + 1], photos.Ks[index : index + 1], photos.width,
             photos.height, backgrounds=background, absgrad=self.control.options.absgrad,
-            rasterize_mode=self.options.rasterize_mode, sh_degree=sh_degree,
+            rasterize_mode=self.options.rasterize_mode, sh_degree=sh_degree, packed=False,
         )  # fmt: skip
 
     def _background(self) -> Tensor:
