@@ -34,7 +34,7 @@ format: $(VENV)/.install
 
 # Under address and undefined-behaviour sanitizers: the C++ tests of the kernels, and tests of the
 # operations with the CUDA twins, which are run on the CPU for it (csrc/tests/cuda_on_host).
-CUDA_TESTS := tests/scene/test_adam.py $(addprefix tests/ops/test_,fill.py splat.py multiplane.py \
+CUDA_TESTS := tests/scene/test_adam.py $(addprefix tests/ops/test_,fill.py depth.py splat.py multiplane.py \
     multiplane_render.py project_depth.py warp_fields.py gaussians.py gaussian_stages.py \
     gaussian_gradients.py rolling_shutter.py stereo.py::test_matches_the_reference)
 SANITIZERS = $(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libubsan.so)

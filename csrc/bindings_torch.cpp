@@ -5,6 +5,7 @@
 
 namespace steadyview {
 
+void register_depth(pybind11::module_& module);
 void register_fill(pybind11::module_& module);
 void register_gaussians(pybind11::module_& module);
 void register_stereo_tensors(pybind11::module_& module);
@@ -23,6 +24,7 @@ PYBIND11_MODULE(_C, module) {
   module.attr("has_cuda") = false;
 #endif
   steadyview::use_torch_threads();
+  steadyview::register_depth(module);
   steadyview::register_fill(module);
   steadyview::register_gaussians(module);
   steadyview::register_stereo_tensors(module);

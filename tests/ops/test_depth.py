@@ -41,6 +41,64 @@ def test_guided_filter_matches_the_definition(torch, depth, radius):
         np.testing.assert_allclose(result[n].numpy(), expected, atol=1e-12)
 
 
+def box_means(values, radius):
+    """By a matrix an axis."""
+    for axis in range(2):
+        at = np.arange(values.shape[axis])
+        box = (np.abs(at[:, None] - at) <= radius).astype(float)
+        values = np.apply_along_axis((box / box.sum(1, keepdims=True)).dot, axis, values)
+    return values
+
+
+@pytest.mark.parametrize("radius", [2, 40, 1000])
+@pytest.mark.parametrize("size", [(1, 500), (500, 1), (300, 70)])  # more rows than a band
+def test_guided_filter_of_large_pictures(torch, depth, size, radius):
+    random = np.random.default_rng(1)
+    x = random.random((2, *size)) + 3
+    y = 2 * x + random.random((2, *size))
+    result = depth.guided_filter(torch.from_numpy(x), torch.from_numpy(y), radius, 0.01)
+    single = depth.guided_filter(
+        torch.from_numpy(x).float(), torch.from_numpy(y).float(), radius, 0.01
+    )
+    for n in range(2):
+        mean_x, mean_y = box_means(x[n], radius), box_means(y[n], radius)
+        variance = box_means(x[n] ** 2, radius) - mean_x**2
+        slope = (box_means(x[n] * y[n], radius) - mean_x * mean_y) / (variance + 0.01)
+        offset = mean_y - slope * mean_x
+        expected = box_means(slope, radius) * x[n] + box_means(offset, radius)
+        np.testing.assert_allclose(result[n].numpy(), expected, atol=1e-10)
+        np.testing.assert_allclose(single[n].numpy(), expected, atol=3e-6)  # roundings of 8
+
+
+def test_operators(torch, depth):
+    guide, source = torch.rand(2, 2, 5, 6, dtype=torch.float64)
+    guide.requires_grad_()
+    torch.library.opcheck(torch.ops.steadyview.guided_filter, (guide, source, 1, 0.1))
+    arrays = [torch.from_numpy(a) for a in clip(torch)]
+    torch.library.opcheck(torch.ops.steadyview.smooth_depth, (*arrays, 0.1, 0.5, 2, 0.01))
+    compiled = torch.compile(depth.smooth_depth, fullgraph=True, backend="eager")
+    expected = depth.smooth_depth(*arrays, radius=2)
+    assert torch.equal(compiled(*arrays, radius=2), expected)
+    halves = depth.smooth_depth(*(a.half() for a in arrays), radius=2)
+    assert halves.dtype == torch.float16
+    plain = depth.guided_filter(guide.detach().half(), source.half(), 1, 0.1)
+    assert plain.dtype == torch.float16
+    assert depth.guided_filter(guide[:, :0], source[:, :0], 1, 0.1).shape == (2, 0, 6)
+    assert depth.guided_filter(guide[0, 0, None], source[0, 0, None], 1, 0.1).shape == (1, 6)
+
+
+def test_does_not_depend_on_threads(torch, depth):
+    arrays = [torch.from_numpy(a).float() for a in clip(torch, count=6, size=(200, 90))]
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        expected = depth.smooth_depth(*arrays, radius=12)
+        torch.set_num_threads(4)
+        assert torch.equal(depth.smooth_depth(*arrays, radius=12), expected)
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_guided_filter_keeps_lines_in_the_guide(torch, depth):
     guide = torch.rand(40, 50, dtype=torch.float64)
     # A line in the guide is its own fit, but for epsilon's pull on the slope.
@@ -55,9 +113,11 @@ def test_guided_filter_keeps_lines_in_the_guide(torch, depth):
     for bad in ((guide, guide[1:], 1, 1.0), (guide, guide.float(), 1, 1.0)):
         with pytest.raises(ValueError, match="guide and source must be"):
             depth.guided_filter(*bad)
-    for bad in ((-1, 1.0), (1, 0.0), (1, float("nan"))):
-        with pytest.raises(ValueError, match="radius must be >= 0 and epsilon > 0"):
+    for name, bad in (("radius", (-1, 1.0)), ("epsilon", (1, 0.0)), ("epsilon", (1, float("nan")))):
+        with pytest.raises(ValueError, match=f"{name} must be"):
             depth.guided_filter(guide, guide, *bad)
+    with pytest.raises(ValueError, match="source must be float32 or float64"):
+        depth.guided_filter(guide.int(), guide.int(), 1, 1.0)
 
 
 def slow_temporal(disparity, frames, forward, backward, colour=20 / 255, share=0.5):
