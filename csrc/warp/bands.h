@@ -28,14 +28,16 @@ class ZeroedSums {
  public:
   static constexpr size_t kMostKept = size_t{1} << 21;
 
-  explicit ZeroedSums(size_t count) {
+  explicit ZeroedSums(size_t count) : ZeroedSums(count, count) {}
+  // Zero are those before `zeros`.
+  ZeroedSums(size_t count, size_t zeros) {
     if (kept().count < count) {
       kept().sums.reset();
       kept().count = 0;
       kept().sums.reset(static_cast<T*>(::operator new(count * sizeof(T), kAlignment)));
       kept().count = count;
     }
-    std::fill_n(get(), count, T(0));
+    std::fill_n(get(), zeros, T(0));
   }
   ~ZeroedSums() {
     if (kept().count > kMostKept) kept() = {};

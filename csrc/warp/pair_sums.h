@@ -32,7 +32,7 @@ struct PairSums {
 
   // Adds what the tile's pixels give to the band, in their order.
   void add_tile() {
-    if (border == Border::reflect) add_mirrored();
+    if (border == Border::reflect) look_inside();
     alignas(64) int64_t at[kWarpTile];
     find_entries(at);
     constexpr Pair one{1, 1, 1, 1}, sign{-1, -1, -1, -1, 1, 1, 1, 1};
@@ -60,8 +60,14 @@ struct PairSums {
     all[before + 1] += carry;
   }
 
+  // What is seen in the mirror, is seen where it stands: the other way round.
+  void look_inside() {
+    mirror(static_cast<int>(width), tile.x, tile.tx);
+    mirror(static_cast<int>(height), tile.y, tile.ty);
+  }
+
   // Puts together what belongs to the same pixel. Then total() is right.
-  void fold() {
+  void fold() const {
     if (border == Border::constant) return;  // what fell beyond the image is lost
     for (int64_t y = first - 1; y < last; ++y) {
       Pair* const line = entries() + entry(0, y);
@@ -86,6 +92,15 @@ struct PairSums {
   }
 
  private:
+  void mirror(int size, int* __restrict whole, T* __restrict rest) const {
+    for (int p = 0; p < tile.count; ++p) {
+      const int i = whole[p];
+      const bool before = (i < -1) & (i != kHole), after = i >= size;
+      whole[p] = before ? -2 - i : after ? 2 * size - 2 - i : i;
+      rest[p] = before | after ? T(1) - rest[p] : rest[p];
+    }
+  }
+
   void find_entries(int64_t* __restrict at) const {
     const int right = static_cast<int>(width) - 1, bottom = static_cast<int>(height) - 1;
     const int top = static_cast<int>(first) - 1, end = static_cast<int>(last);
@@ -99,25 +114,6 @@ struct PairSums {
       const bool here = inside & (x != kHole) & (near_y >= top) & (near_y < end);
       const int64_t found = static_cast<int64_t>(near_y - top) * stride + near_x + 3;
       at[p] = here ? found : 0;
-    }
-  }
-
-  // Adds the pixels that look into the mirror.
-  void add_mirrored() {
-    for (int p = 0; p < tile.count; ++p) {
-      const int x = tile.x[p], y = tile.y[p];
-      if (x == kHole || (x >= -1 && x < width && y >= -1 && y < height)) continue;
-      const T weights_x[2] = {T(1) - tile.tx[p], tile.tx[p]};
-      const T weights_y[2] = {T(1) - tile.ty[p], tile.ty[p]};
-      for (int j = 0; j < 2; ++j) {
-        const int64_t near_y = tap_index(int64_t{y} + j, height, border);
-        if (near_y < first || near_y >= last) continue;
-        const Quad part = values[p] * weights_y[j];
-        for (int k = 0; k < 2; ++k) {
-          const int64_t near_x = tap_index(int64_t{x} + k, width, border);
-          *reinterpret_cast<Quad*>(sums + 8 * entry(near_x, near_y)) += part * weights_x[k];
-        }
-      }
     }
   }
 };

@@ -47,5 +47,36 @@ void load_quads(const T* const* planes, int count, Quad* values) {
   for (; p < count; ++p) values[p] = Quad{planes[0][p], planes[1][p], planes[2][p], planes[3][p]};
 }
 
+// Puts the sums of a band into planes, `plane` numbers apart, of lines `pitch` apart: beginning
+// with its first row.
+template <bool kAdd, typename T, typename Sums>
+void put_quads(const Sums& band, int channels, int64_t plane, int64_t pitch, T* out) {
+  using Quad = typename QuadOf<T>::type;
+  for (int64_t y = band.first; y < band.last; ++y, out += pitch) {
+    int64_t x = 0;
+    for (; x + 4 <= band.width; x += 4) {
+      Quad q[4];
+      for (int k = 0; k < 4; ++k) band.total(x + k, y, &q[k]);
+      transpose(q);
+      for (int c = 0; c < 4; ++c) {
+        if (c >= channels) break;
+        T* const to = out + c * plane + x;
+        Quad sum{};
+        if (kAdd) std::memcpy(&sum, to, sizeof(Quad));
+        sum = kAdd ? sum + q[c] : q[c];
+        std::memcpy(to, &sum, sizeof(Quad));
+      }
+    }
+    for (; x < band.width; ++x) {
+      Quad q;
+      band.total(x, y, &q);
+      for (int c = 0; c < channels; ++c) {
+        T* const to = out + c * plane + x;
+        *to = kAdd ? *to + q[c] : q[c];
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace steadyview::warping::STEADYVIEW_ISA

@@ -38,14 +38,18 @@ void gradient_by_image(const BackwardWarpGradient<T>& gradient, const double* ba
   const int64_t tiles = (warp.output_width + kWarpTile - 1) / kWarpTile;
   const int64_t blocks = (warp.channels + 3) / 4;
   const auto scatter = STEADYVIEW_FOR_ISA(warping, scatter_band<T>);
+  const auto memory_of = STEADYVIEW_FOR_ISA(warping, band_memory<T>);
   parallel_for(0, warp.batch * blocks * plan.count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / plan.count / blocks, first = i % plan.count * plan.rows;
       const int64_t last = std::min(first + plan.rows, warp.height);
-      const ZeroedSums<T> sums(band_size(warp.filter, last - first, warp.width));
+      const int64_t channel = i / plan.count % blocks * 4;
+      const BandMemory memory =
+          memory_of(warp, last - first, std::min<int64_t>(4, warp.channels - channel));
+      const ZeroedSums<T> sums(memory.count, memory.zeros);
       scatter(gradient, basis,
               {.n = n,
-               .channel = i / plan.count % blocks * 4,
+               .channel = channel,
                .first = first,
                .last = last,
                .reach = plan.reach.data() + n * warp.output_height * tiles,

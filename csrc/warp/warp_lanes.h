@@ -223,7 +223,11 @@ STEADYVIEW_LANE void warp_window(const BackwardWarp<float, S>& warp, const float
   sum_channels<kGradient>(warp, grad_output, tile, i, w, false, w.row[0], nullptr, out,
                           [&](const S* plane, int r, Floats* v) __attribute__((always_inline)) {
                             Floats low, high;
-                            load_window(plane + start + r * width, &low, &high);
+                            const S* const line = plane + start + r * width;
+                            load_window(line, &low, &high);
+                            // What the next row of the output sees first: a page lasts for less
+                            // than a row, and its first lines are not foreseen by the processor.
+                            if (r == rows - 1) __builtin_prefetch(line + width + kLanes);
                             for (int k = 0; k < taps; ++k) v[k] = pick(low, high, deals[k]);
                           });
 }

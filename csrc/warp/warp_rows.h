@@ -19,10 +19,16 @@ struct ScatterBand {
   int64_t n, channel;     // image, first channel
   int64_t first, last;    // rows of the band, last excluded
   const RowReach* reach;  // (output_height, tiles) of image n
-  T* sums;                // band_size() numbers: zero on entry; aligned to 64 bytes
+  T* sums;                // band_memory(): aligned to 64 bytes
 
   // Whether tile i adds to the band.
   bool reached_by(int64_t i) const { return reach[i].last >= first && reach[i].first < last; }
+};
+
+// Numbers for the sums of a band with up to four channels, and how many of them, from the first on,
+// are zero on entry.
+struct BandMemory {
+  int64_t count, zeros;
 };
 
 inline int64_t band_size(Filter filter, int64_t rows, int64_t width) {
@@ -44,6 +50,8 @@ inline int64_t basis_columns(int64_t output_width) { return (output_width + 15) 
   template <typename T>                                                                           \
   void find_reach(const BackwardWarp<T>& warp, const double* basis, int64_t first, int64_t last,  \
                   RowReach* reach);                                                               \
+  template <typename T>                                                                           \
+  BandMemory band_memory(const BackwardWarp<T>& warp, int64_t rows, int64_t channels);            \
   /* Sums a band and writes it into grad_image; and where they are wanted, grad_points of the     \
      tiles that reach it first. */                                                                \
   template <typename T>                                                                           \

@@ -8,6 +8,7 @@
 
 #include "warp/band_sums.h"
 #include "warp/gradient_tile.h"
+#include "warp/lane_sums.h"
 #include "warp/pair_sums.h"
 
 namespace steadyview::warping::STEADYVIEW_ISA {
@@ -16,45 +17,47 @@ namespace {
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
-// Puts the sums of a band into the planes of the gradient.
-template <typename T, typename Sums>
-void store_band(const Sums& band, int channels, int64_t plane, T* out) {
-  using Quad = typename QuadOf<T>::type;
-  for (int64_t y = band.first; y < band.last; ++y, out += band.width) {
-    int64_t x = 0;
-    for (; x + 4 <= band.width; x += 4) {
-      Quad q[4];
-      for (int k = 0; k < 4; ++k) band.total(x + k, y, &q[k]);
-      transpose(q);
-      for (int c = 0; c < 4; ++c) {
-        if (c < channels) std::memcpy(out + c * plane + x, &q[c], sizeof(Quad));
-      }
-    }
-    for (; x < band.width; ++x) {
-      Quad q;
-      band.total(x, y, &q);
-      for (int c = 0; c < channels; ++c) out[c * plane + x] = q[c];
+// Sums of a band where LaneSums do not serve.
+template <Filter filter, typename T>
+struct QuadSums {
+  std::conditional_t<filter == Filter::bilinear, PairSums<T>, BandSums<T>> quads;
+
+  void use_memory(T* memory, int) { quads.sums = memory; }
+
+  // Adds what the tile's pixels give to the band: their values in the planes.
+  void add_tile(const T* const* planes, int) {
+    load_quads(planes, quads.tile.count, quads.values);
+    if constexpr (filter == Filter::bilinear) {
+      quads.add_tile();
+    } else {
+      TileWeights<filter, T> weights;
+      quads.template add_tile<filter>(weights);
     }
   }
-}
 
-template <Filter filter, typename T>
+  // Puts together what belongs to the same pixel, in planes of `plane` pixels.
+  void finish(int channels, int64_t plane, T* out) {
+    if constexpr (filter == Filter::bilinear) quads.fold();
+    put_quads<false>(quads, channels, plane, quads.width, out);
+  }
+};
+
+template <Filter filter, typename Sums, typename T>
 void scatter_band_of(const BackwardWarpGradient<T>& gradient, const double* basis,
                      const ScatterBand<T>& band) {
-  constexpr bool pairs = filter == Filter::bilinear;
   const BackwardWarp<T>& warp = gradient.forward;
   const int64_t tiles = (warp.output_width + kWarpTile - 1) / kWarpTile;
   const int64_t pixels = warp.output_height * warp.output_width;
   const int64_t first = band.n * warp.channels + band.channel;  // plane
   const int channels = static_cast<int>(least(4, warp.channels - band.channel));
-  std::conditional_t<pairs, PairSums<T>, BandSums<T>> sums;
-  sums.sums = band.sums;
-  sums.first = band.first;
-  sums.last = band.last;
-  sums.height = warp.height;
-  sums.width = warp.width;
-  sums.border = warp.border;
-  TileWeights<filter, T> weights;
+  Sums sums;
+  auto& quads = sums.quads;
+  quads.first = band.first;
+  quads.last = band.last;
+  quads.height = warp.height;
+  quads.width = warp.width;
+  quads.border = warp.border;
+  sums.use_memory(band.sums, channels);
   const bool lanes = use_lanes(warp), points = gradient.grad_points && band.channel == 0;
   for (int64_t i = 0; i < warp.output_height * tiles; ++i) {
     const bool adds = band.reached_by(i);
@@ -62,24 +65,18 @@ void scatter_band_of(const BackwardWarpGradient<T>& gradient, const double* basi
     const bool own = points && top >= band.first && top < band.last;
     if (!adds && !own) continue;
     const int64_t row = i / tiles, column = i % tiles * kWarpTile;
-    fill_tile(warp, basis, band.n, row, column, sums.tile);
-    if (own) gradient_tile<filter>(gradient, sums.tile, lanes);
+    fill_tile(warp, basis, band.n, row, column, quads.tile);
+    if (own) gradient_tile<filter>(gradient, quads.tile, lanes);
     if (!adds) continue;
     const T* planes[4];  // with less than four channels the last again
     for (int c = 0; c < 4; ++c) {
       planes[c] = gradient.grad_output + (first + least(c, channels - 1)) * pixels +
                   row * warp.output_width + column;
     }
-    load_quads(planes, sums.tile.count, sums.values);
-    if constexpr (pairs) {
-      sums.add_tile();
-    } else {
-      sums.template add_tile<filter>(weights);
-    }
+    sums.add_tile(planes, channels);
   }
-  if constexpr (pairs) sums.fold();
   const int64_t plane = warp.height * warp.width;
-  store_band(sums, channels, plane, gradient.grad_image + first * plane + band.first * warp.width);
+  sums.finish(channels, plane, gradient.grad_image + first * plane + band.first * warp.width);
 }
 
 // The least and the largest finite value; 16 side by side, else the compiler makes no vectors.
@@ -121,6 +118,16 @@ double dot(const double* a, const double* b, int count) {
   for (; i < count; ++i) sum += a[i] * b[i];
   for (int k = 0; k < 8; ++k) sum += sums[k];
   return sum;
+}
+
+// Whether LaneSums serve.
+template <typename T>
+bool use_lane_sums([[maybe_unused]] const BackwardWarp<T>& warp) {
+#if defined(__AVX512BW__)
+  return sizeof(T) == 4 && warp.filter == Filter::bilinear && use_lanes(warp);
+#else
+  return false;
+#endif
 }
 
 }  // namespace
@@ -173,14 +180,38 @@ void find_reach(const BackwardWarp<T>& warp, const double* basis, int64_t first,
 }
 
 template <typename T>
+BandMemory band_memory(const BackwardWarp<T>& warp, int64_t rows,
+                       [[maybe_unused]] int64_t channels) {
+#if defined(__AVX512BW__)
+  if (use_lane_sums(warp)) return LaneSums::memory_of(rows, warp.width, channels);
+#endif
+  const int64_t size = band_size(warp.filter, rows, warp.width);
+  return {size, size};
+}
+
+template <typename T>
 void scatter_band(const BackwardWarpGradient<T>& gradient, const double* basis,
                   const ScatterBand<T>& band) {
-  const Filter filter = gradient.forward.filter;
-  const auto scatter = filter == Filter::bilinear      ? scatter_band_of<Filter::bilinear, T>
-                       : filter == Filter::bicubic     ? scatter_band_of<Filter::bicubic, T>
-                       : filter == Filter::catmull_rom ? scatter_band_of<Filter::catmull_rom, T>
-                                                       : scatter_band_of<Filter::lanczos3, T>;
-  scatter(gradient, basis, band);
+#if defined(__AVX512BW__)
+  if constexpr (sizeof(T) == 4) {
+    if (use_lane_sums(gradient.forward)) {
+      return scatter_band_of<Filter::bilinear, LaneSums>(gradient, basis, band);
+    }
+  }
+#endif
+  const auto scatter = [&]<Filter filter>() {
+    scatter_band_of<filter, QuadSums<filter, T>>(gradient, basis, band);
+  };
+  switch (gradient.forward.filter) {
+    case Filter::bilinear:
+      return scatter.template operator()<Filter::bilinear>();
+    case Filter::bicubic:
+      return scatter.template operator()<Filter::bicubic>();
+    case Filter::catmull_rom:
+      return scatter.template operator()<Filter::catmull_rom>();
+    case Filter::lanczos3:
+      return scatter.template operator()<Filter::lanczos3>();
+  }
 }
 
 template <typename T>
@@ -226,6 +257,7 @@ void sum_rows(const BackwardWarpGradient<T>& gradient, const double* basis, int6
 
 #define STEADYVIEW_INSTANTIATE(T)                                                               \
   template void find_reach(const BackwardWarp<T>&, const double*, int64_t, int64_t, RowReach*); \
+  template BandMemory band_memory(const BackwardWarp<T>&, int64_t, int64_t);                    \
   template void scatter_band(const BackwardWarpGradient<T>&, const double*,                     \
                              const ScatterBand<T>&);                                            \
   template void sum_rows(const BackwardWarpGradient<T>&, const double*, int64_t, int64_t, double*)

@@ -99,6 +99,48 @@ def test_float32_gradients_are_those_of_float64(
         torch.testing.assert_close(ours.double(), expected, rtol=0, atol=2e-5 * max(1, largest))
 
 
+def stretched(torch, across, down, rough_from):
+    """A flow of 90 x 400 that stretches or mirrors the image; rough from a column on."""
+    generator = torch.Generator().manual_seed(2)
+    y, x = torch.meshgrid(torch.arange(90.0), torch.arange(400.0), indexing="ij")
+    flow = torch.stack((across * (x - 200) + 200 - x, down * (y - 45) + 0.02 * x + 41 - y))[None]
+    flow[..., rough_from:] += 5 * torch.randn(flow[..., rough_from:].shape, generator=generator)
+    return flow
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("across", [0.0, 0.45, 0.97, 1.0, 1.3, 2.6, -1.0])
+@pytest.mark.parametrize("rough_from", [250, 400])
+def test_bilinear_sums_of_calm_and_rough_motions(torch, backward_warp, border, across, rough_from):
+    generator = torch.Generator().manual_seed(3)
+    image = torch.rand((1, 3, 70, 390), generator=generator)
+    grad = torch.rand((1, 3, 90, 400), generator=generator) - 0.5
+    flow, results = stretched(torch, across, 0.8, rough_from), []
+    for dtype in (torch.float64, torch.float32):
+        source, field = image.to(dtype).requires_grad_(), flow.to(dtype).requires_grad_()
+        result = backward_warp(source, flow=field, border=border)
+        results.append(torch.autograd.grad(result, (source, field), grad.to(dtype)))
+    for ours, expected in zip(results[1], results[0], strict=True):
+        # Up to 400 pixels on one, each with rests of coordinates to 2e-5.
+        largest = expected.abs().max().item()
+        torch.testing.assert_close(ours.double(), expected, rtol=0, atol=4e-5 * max(1, largest))
+
+
+def test_a_gradient_that_is_not_finite_stays_where_it_falls(torch, backward_warp):
+    image = torch.rand(1, 1, 70, 390).requires_grad_()
+    flow = stretched(torch, 0.97, 0.8, 400)
+    grad = torch.rand(1, 1, 90, 400)
+    grad[..., 30, 77] = torch.inf
+    grad[..., 31, 140] = torch.nan
+    (by_image,) = torch.autograd.grad(backward_warp(image, flow=flow), image, grad)
+    expected = torch.zeros(70, 390, dtype=torch.bool)
+    for y, x in ((30, 77), (31, 140)):
+        left = int((x + flow[0, 0, y, x]).floor())
+        top = int((y + flow[0, 1, y, x]).floor())
+        expected[top : top + 2, left : left + 2] = True
+    assert torch.equal(~by_image[0, 0].isfinite(), expected)
+
+
 def test_what_is_not_finite_is_a_hole(torch, backward_warp):
     image, flow = field_inputs(torch, (1, 2, 40, 50), (40, 50), torch.float32, 0.0)
     image.requires_grad_()
@@ -198,6 +240,7 @@ def test_field_gradients_do_not_depend_on_threads(torch, backward_warp):
         moved = torch.zeros(2, 2, 3, 3, dtype=torch.float64, requires_grad=True)
         image.requires_grad_(), flow.requires_grad_()
         by_flow = backward_warp(image, flow=flow, interpolation="bicubic").square().sum()
+        by_flow = by_flow + backward_warp(image, flow=flow / 20).square().sum()
         by_terms = backward_warp(image, matrix, displacement=moved).square().sum()
         results.append(
             torch.autograd.grad(by_flow, (image, flow))
