@@ -57,9 +57,11 @@ void check_motion(const at::Tensor& image, const OptionalTensor& points,
   check::shape(kOp, "source_from_output", *matrix, {batch, 3, 3});
   if (!displacement) return;
   check::like(kOp, "displacement", *displacement, at::kDouble, image.device());
-  check::shape(kOp, "displacement", *displacement, {batch, 2, -1, displacement->size(-1)});
-  if (displacement->size(-1) > kMostTerms) {
-    check::fail(kOp, "displacement must have up to 64 terms an axis, got ", displacement->sizes());
+  check::shape(kOp, "displacement", *displacement, {batch, 2, -1, -1});
+  const int64_t terms = displacement->size(3);
+  if (displacement->size(2) != terms || terms > kMostTerms) {
+    check::fail(kOp, "displacement must be (", batch, ", 2, K, K), K up to 64, got ",
+                displacement->sizes());
   }
 }
 
@@ -183,8 +185,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward_warp_backward(
   const Inputs inputs(image, points, source_from_output, displacement);
   const at::Tensor grad = grad_output.contiguous();
   const at::TensorOptions wide = image.options().dtype(computed_in(image));
-  const int64_t terms =
-      9 + (displacement ? displacement->numel() / std::max<int64_t>(image.size(0), 1) : 0);
+  const int64_t terms = 9 + (displacement ? 2 * displacement->size(3) * displacement->size(3) : 0);
   const bool by_terms = by_motion && source_from_output;
   const bool whole = for_cpu_kernels(image);  // the CPU kernel writes all of it
   at::Tensor grad_image = !by_image ? at::empty({0}, wide)

@@ -275,8 +275,12 @@ def test_bad_motions_name_themselves(torch, backward_warp):
         backward_warp(image, matrix, border="zeros", fill=1)
     with pytest.raises(ValueError, match="fill must be 0 to 255 for uint8, got 300"):
         backward_warp(image.to(torch.uint8), matrix, fill=300)
-    with pytest.raises(ValueError, match="displacement must have up to 64 terms"):
-        backward_warp(image, displacement=torch.zeros(2, 2, 65, 65))
+    for size in ((65, 65), (3, 4), (1, 64), (4,), (), (1, 3, 3)):
+        bad = torch.zeros(2, 2, *size, requires_grad=True)
+        with pytest.raises(ValueError, match="displacement must be"):
+            backward_warp(image, displacement=bad)
+    with pytest.raises(ValueError, match=r"displacement must be \(2, 2, K, K\), K up to 64, got"):
+        backward_warp(image, displacement=torch.zeros(2, 2, 3, 4))
 
 
 @pytest.mark.needs_cuda
