@@ -134,7 +134,9 @@ def benchmark(
     command: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME='COMMAND'", help="Any other stabiliser; {in} and {out} are the videos."
+            metavar="NAME='COMMAND'",
+            help="Any other stabiliser; {in} and {out} are the videos' full paths. Do not quote "
+            "them: they are quoted already.",
         ),
     ] = None,
     output: Annotated[
@@ -148,6 +150,10 @@ def benchmark(
     weights: Annotated[list[str] | None, _WEIGHTS] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the steady videos.")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Run again what failed.")] = False,
+    timeout: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="A method that takes longer for a clip has failed."),
+    ] = 3600,
     ray: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Run on a Ray cluster; local starts one here."),
@@ -161,7 +167,7 @@ def benchmark(
     with exit_codes():
         from contextlib import nullcontext
 
-        from .benchmark import find_clips, run_benchmark, tools_of, write_tables
+        from .benchmark import find_clips, known_records, run_benchmark, tools_of, write_tables
         from .benchmark.cluster import RayRunner
         from .metrics.learned import load_learned, weights_of
 
@@ -176,7 +182,8 @@ def benchmark(
             if not quiet:
                 print(text, file=sys.stderr)
 
-        clips = find_clips(dataset, output / "synthetic", layout=layout, only=only, tell=say)
+        made = output / "synthetic"
+        clips = find_clips(dataset, made, layout=layout, only=only, tell=say)
 
         def tell(record: dict[str, Any], done: int, total: int) -> None:
             what = f"{record['category']}/{record['clip']} {record['tool']}"
@@ -192,10 +199,15 @@ def benchmark(
                 keep_videos=keep,
                 retry_failed=retry,
                 weights=files,
+                timeout=timeout,
                 run_all=run_all,
                 progress=tell,
             )
-        table = write_tables(records, output)
+        every = records
+        if only:  # the tables are of the whole dataset, as far as it is measured
+            whole = find_clips(dataset, made, layout=layout, make=False)
+            every = known_records(whole, tools, output, weights=files)
+        table = write_tables(every, output)
         if as_json:
             print_json(records)
         elif not quiet:

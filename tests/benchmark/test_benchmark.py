@@ -2,17 +2,20 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import videos
-from steadyview.benchmark import find_clips, run_benchmark, summarise, tools_of, write_tables
+from steadyview import __version__, cli
+from steadyview.benchmark import find_clips, known_records, run_benchmark, tools_of
 from steadyview.benchmark import runner as runner_module
 from steadyview.benchmark.datasets import Clip
+from steadyview.benchmark.runner import Cell, begun_record
 from steadyview.benchmark.tools import Tool
-from steadyview.errors import InputError, OptionError
+from steadyview.errors import OptionError
 
 
 @pytest.fixture(scope="module")
@@ -22,67 +25,11 @@ def shaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def copying() -> Tool:
-    return Tool("copy", "cp {source} {result} && sleep 0.1")  # long enough to be weighed
+    return Tool("copy", "cp {source} {result} && sleep 0.3")  # long enough to be weighed
 
 
 def failing() -> Tool:
     return Tool("broken", "echo no luck >&2; exit 3")
-
-
-def layout(folder: Path, *names: str) -> Path:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        (
-            ("Regular/0.avi", "Regular/1.avi", "Crowd/0.avi", "Crowd/0_stable.avi", "notes.txt"),
-            [("Crowd", "Crowd_0"), ("Regular", "Regular_0"), ("Regular", "Regular_1")],
-        ),
-        (
-            ("stable/1.avi", "unstable/1.avi", "unstable/2.avi"),
-            [("DeepStab", "1"), ("DeepStab", "2")],
-        ),
-        (("a.mp4", "night/b.mov", "night/c.png"), [("night", "night_b"), ("set", "a")]),
-        (("a.mp4", "a.mov", "b.mp4"), [("set", "a.mov"), ("set", "a.mp4"), ("set", "b")]),
-    ],
-)
-def test_layouts_are_recognised(
-    tmp_path: Path, files: tuple[str, ...], expected: list[tuple[str, str]]
-) -> None:
-    folder = layout(tmp_path / "set", *files)
-    clips = find_clips(str(folder), tmp_path)
-    assert [(clip.category, clip.name) for clip in clips] == expected
-
-
-def test_deepstab_pairs_and_selfies(tmp_path: Path) -> None:
-    folder = layout(tmp_path / "d", "stable/1.avi", "unstable/1.avi", "unstable/2.avi")
-    first, second = find_clips(str(folder), tmp_path)
-    assert first.steady == folder / "stable" / "1.avi"
-    assert second.steady is None
-    assert not first.aligned
-    folder = layout(tmp_path / "s", "anna/1.mp4", "ben/1.mp4")
-    clips = find_clips(str(folder), tmp_path, layout="selfie")
-    assert [clip.name for clip in clips] == ["anna_1", "ben_1"]
-    assert {clip.category for clip in clips} == {"Selfie"}
-
-
-def test_datasets_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nowhere"):
-        find_clips(str(tmp_path / "nowhere"), tmp_path)
-    with pytest.raises(InputError, match="no clips"):
-        find_clips(str(tmp_path), tmp_path)
-    layout(tmp_path, "a.mp4")
-    with pytest.raises(InputError, match="'b'"):
-        find_clips(str(tmp_path), tmp_path, only="b")
-    with pytest.raises(OptionError, match="layout"):
-        find_clips(str(tmp_path), tmp_path, layout="moon")
-    with pytest.raises(InputError, match="unstable"):
-        find_clips(str(tmp_path), tmp_path, layout="deepstab")
 
 
 def test_tools_by_name() -> None:
@@ -91,6 +38,8 @@ def test_tools_by_name() -> None:
     assert "--crop-limit 0.8500" in tools[0].template
     command = tools[1].command(Path("/a b.mp4"), Path("/c.mp4"))
     assert command == "stab '/a b.mp4' -o /c.mp4 --json '{}'"
+    (quoted,) = tools_of(["mine=stab \"{in}\" -o='{out}'"], 0.85)
+    assert quoted.command(Path("/a b.mp4"), Path("/c.mp4")) == "stab '/a b.mp4' -o=/c.mp4"
 
 
 @pytest.mark.parametrize(
@@ -135,6 +84,8 @@ def test_a_run_is_resumed_and_a_failure_is_a_row(
     assert len(list((tmp_path / "out" / "videos").iterdir())) == 2
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["machine"]["cores"] >= 1
+    assert good["version"] == __version__
+    assert {"commit", "host", "date"} <= set(bad)
 
     # A kill after the first record: only the rest is run, and it comes out the same.
     ran = []
@@ -158,40 +109,100 @@ def test_a_run_is_resumed_and_a_failure_is_a_row(
     assert ran == ["copy"]
 
 
-def test_tables(tmp_path: Path) -> None:
-    base = {"status": "ok", "clip": "c", "frames_per_second": 10.0, "wobble_result_px": 1.0}
-    records = [
-        {**base, "category": "A", "tool": "x", "standard_stability": 0.5},
-        {**base, "category": "A", "tool": "x", "standard_stability": 0.7},
-        {**base, "category": "A", "tool": "y_1", "standard_stability": 0.9},
-        {**base, "category": "B", "tool": "x", "standard_stability": None},
-        {"category": "B", "tool": "y_1", "clip": "c", "status": "failed", "error": "50% & <lost>"},
-    ]
-    table = write_tables(records, tmp_path)
-    rows = {(row[0], row[1]): row for row in table.rows}
-    assert rows["A", "x"][2:4] == (2, 0)
-    assert rows["B", "y_1"][2:4] == (0, 1)
-    stability = [column.key for column in table.columns].index("standard_stability")
-    assert rows["A", "x"][4][stability] == pytest.approx(0.6)
-    assert rows["all", "x"][4][stability] == pytest.approx(0.6)
-    text = (tmp_path / "table.txt").read_text()
-    assert "0.900*" in text
-    latex = (tmp_path / "table.tex").read_text()
-    assert r"\textbf{0.900}" in latex
-    assert r"y\_1" in latex
-    page = (tmp_path / "table.html").read_text()
-    assert "<b>0.900</b>" in page
-    assert "<li>B c y_1: <code>50% &amp; &lt;lost&gt;</code></li>" in page
-    lines = (tmp_path / "records.csv").read_text().splitlines()
-    assert len(lines) == 6
-    assert "50% & <lost>" in lines[-1]
-    assert summarise(records).text() == text.rstrip("\n")
+def test_a_clip_that_vanishes_is_a_row(shaky: Path, tmp_path: Path) -> None:
+    clip = Path(shutil.copy(shaky, tmp_path / "clip.mp4"))
+    tools = [Tool("mover", "rm {source}; cp {source} {result}"), copying()]
+    records = run_benchmark([Clip("one", "set", clip)], tools, tmp_path / "out")
+    assert [record["status"] for record in records] == ["failed", "failed"]
+    assert known_records([Clip("one", "set", clip)], tools, tmp_path / "out") == records[1:]
 
 
-def test_parquet(tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
-    write_tables([{"category": "A", "tool": "x", "clip": "c", "status": "ok", "a": 1.5}], tmp_path)
-    assert parquet.read_table(tmp_path / "records.parquet").to_pylist()[0]["a"] == 1.5
+def test_what_a_tool_leaves_behind_is_no_failure(shaky: Path, tmp_path: Path) -> None:
+    """A process that goes on writing, bytes that are no text."""
+    busy = "(mkdir d; while :; do touch d/$RANDOM; done) >&2 & cp {source} {result}"
+    tools = [Tool("busy", busy), Tool("bytes", "printf '\\377' | tee /dev/stderr && " + busy)]
+    records = run_benchmark([Clip("one", "set", shaky)], tools, tmp_path / "out")
+    assert [record["status"] for record in records] == ["ok", "ok"]
+
+
+def test_time_is_limited(shaky: Path, tmp_path: Path) -> None:
+    clips, slow = [Clip("one", "set", shaky)], Tool("slow", "sleep 30")
+    (record,) = run_benchmark(clips, [slow], tmp_path, timeout=0.2)
+    assert record["error"].startswith("over 0 s")
+    for timeout in (0, float("nan")):
+        with pytest.raises(OptionError, match="timeout"):
+            run_benchmark(clips, [slow], tmp_path, timeout=timeout)
+
+
+def test_a_record_is_of_the_files_it_was_made_from(shaky: Path, tmp_path: Path) -> None:
+    steady, network = tmp_path / "steady.mkv", tmp_path / "alex.pth"
+    clip = Clip("one", "set", shaky, steady, aligned=True)
+    cell = Cell(clip, copying(), tmp_path / "r.json", None, (("lpips", (str(network),)),))
+    seen = set()
+    for file in (steady, network):
+        seen.add(cell.fingerprint)
+        file.write_bytes(b"first")
+        seen.add(cell.fingerprint)
+        file.write_bytes(b"another")
+    seen.add(cell.fingerprint)
+    assert len(seen) == 5
+
+
+def never(cells: Sequence[Cell]) -> list[dict]:
+    """Records without running anything."""
+    return [begun_record(cell) | {"status": "failed", "error": "-"} for cell in cells]
+
+
+@pytest.mark.parametrize(
+    "clips",
+    [
+        [("set", "a b"), ("set", "a_b"), ("set", "a__b"), ("set_", "a_b"), ("set", "_a_b")],
+        [("a__b", "c"), ("a", "b__c"), ("a", "b"), ("a", "c"), ("x", "\u00e4"), ("x", "\u00f6")],
+        [("x", 200 * "n"), ("x", 201 * "n")],
+    ],
+)
+def test_every_record_has_a_file(tmp_path: Path, clips: list[tuple[str, str]]) -> None:
+    given = [Clip(name, category, tmp_path / "x.mp4") for category, name in clips]
+    tools = [Tool("copy", ""), Tool("b__copy", "")]
+    records = run_benchmark(given, tools, tmp_path, run_all=never)
+    assert len(list((tmp_path / "records").iterdir())) == len(records) == 2 * len(clips)
+    assert known_records(given, tools, tmp_path) == records
+
+
+def test_workers_get_full_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.mp4").touch()
+    cells: list[Cell] = []
+
+    def keep(given: Sequence[Cell]) -> list[dict]:
+        cells.extend(given)
+        return []
+
+    weights = {"lpips": ["alex.pth"]}
+    clips = find_clips("set", Path("cache"))
+    run_benchmark(clips, [copying()], "out", keep_videos=True, weights=weights, run_all=keep)
+    (cell,) = cells
+    assert cell.video is not None
+    for path in (cell.clip.source, cell.record, cell.video, Path(cell.weights[0][1][0])):
+        assert path.is_relative_to(tmp_path)
+
+
+def test_only_a_part_is_run_and_the_table_stays_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a/1.mp4", "b/2.mp4"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True)
+        (tmp_path / "set" / name).touch()
+    given = ("benchmark", str(tmp_path / "set"), "-o", str(tmp_path / "out"), "--methods", "")
+    command = ("--command", "bad=false {in} {out}")
+    for only in ("a/", "b/"):
+        with pytest.raises(SystemExit, match="2"):
+            cli.app([*given, *command, "--only", only, "--json"])
+        assert [r["category"] for r in json.loads(capsys.readouterr().out)] == [only[0]]
+    lines = (tmp_path / "out" / "records.csv").read_text().splitlines()
+    assert len(lines) == 3
+    assert len((tmp_path / "out" / "table.txt").read_text().splitlines()) >= 4
 
 
 def test_synthetic_clips_are_measured_against_their_truth(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 """What a benchmark measures must be right before any figure is."""
 
+import os
+import resource
 import shlex
-import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from steadyview.benchmark.machine import machine_facts, measure
+from steadyview.benchmark import machine
+from steadyview.benchmark.machine import commit, machine_facts, measure
 
 PYTHON = shlex.quote(sys.executable)
 
@@ -36,20 +40,62 @@ def test_failures_are_told(tmp_path):
 
 
 def test_what_is_stopped_leaves_nothing_running(tmp_path, monkeypatch):
-    def interrupted(process, timeout):
-        started.append(process)
+    def interrupted(pid, options):
+        started.append(pid)
         raise KeyboardInterrupt
 
     started = []
-    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    monkeypatch.setattr(os, "wait4", interrupted)
     with pytest.raises(KeyboardInterrupt):
         measure("sleep 60", tmp_path)
-    assert started[0].wait(5) == -9
-    started[0].stdout.close()
-    started[0].stderr.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[0], 0)
+
+
+def test_what_is_left_in_the_background_is_ended(tmp_path):
+    """It holds the pipes of stdout and stderr open as well."""
+    run = measure("sleep 60 & echo $!", tmp_path)
+    assert run.wall < 10
+    stat = Path(f"/proc/{run.output.strip()}/stat")
+    for _ in range(100):
+        try:
+            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
+                break
+        except OSError:
+            break
+        time.sleep(0.02)
+    else:
+        pytest.fail("it still runs")
+
+
+def test_what_it_prints_may_be_no_text(tmp_path):
+    assert measure("printf 'a\\377b'", tmp_path).output == "a\ufffdb"
+    with pytest.raises(RuntimeError, match=r"exit code 3: .*\n\ufffd"):
+        measure("printf '\\377' >&2; exit 3", tmp_path)
+
+
+def test_memory_of_what_is_over_at_once(tmp_path, monkeypatch):
+    """Nothing is known of it, unless the kernel saw more than we ever had ourselves."""
+    assert measure("true", tmp_path).peak_mib is None
+    monkeypatch.setattr(machine, "_session_resident", lambda session: 0)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    more = usage.ru_maxrss // 1024 + 30
+    run = measure(f"{PYTHON} -c \"x = b'x' * ({more} << 20)\"", tmp_path)
+    assert more <= run.peak_mib < more + 30
 
 
 def test_facts():
     facts = machine_facts()
     assert facts["cores"] >= 1
     assert facts["python"]
+
+
+def test_the_commit_is_ours_or_none(tmp_path, monkeypatch):
+    """Installed in somebody's repository, it is not that one's."""
+    commit.cache_clear()
+    monkeypatch.setattr(machine, "__file__", str(tmp_path / "machine.py"))
+    assert commit() is None
+    monkeypatch.setenv("PATH", str(tmp_path))  # no git
+    commit.cache_clear()
+    assert commit() is None
+    commit.cache_clear()

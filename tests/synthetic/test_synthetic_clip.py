@@ -151,11 +151,38 @@ def test_leaves_hide_what_is_behind_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"scene": "moon"}, {"size": (161, 96)}, {"size": (8, 8)}, {"seconds": 0.0}]
-)
+    "given",
+    [
+        {"scene": "moon"}, {"size": (161, 96)}, {"size": (8, 8)}, {"size": (64.0, 48.0)},
+        {"size": "64x48"}, {"size": (64, 48, 3)}, {"size": None}, {"seconds": 0.0},
+        {"seconds": float("nan")}, {"seconds": float("inf")}, {"seconds": "3"},
+    ],
+)  # fmt: skip
 def test_what_cannot_be(tmp_path: Path, given: dict) -> None:
     with pytest.raises(OptionError, match=next(iter(given))):
         make_clip(**{"scene": "pan", "folder": tmp_path, **given})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"frame_rate": 29.97}, {"frame_rate": 0}, {"frame_rate": "30"}, {"noise": -1.0},
+        {"noise": float("nan")}, {"brightness": -1.0}, {"blur": -0.1}, {"rolling_shutter": "1"},
+        {"seed": -1},
+    ],
+)  # fmt: skip
+def test_scenes_that_cannot_be(tmp_path: Path, given: dict) -> None:
+    with pytest.raises(OptionError, match=f"^{next(iter(given))} must be"):
+        make_clip(Scene("none", **given), tmp_path, size=SIZE, seconds=0.1)
+
+
+@pytest.mark.parametrize("name", ["shaky.mkv", "steady.mkv"])
+def test_others_videos_are_not_written_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"a holiday")
+    with pytest.raises(OutputError, match=f"{name}: exists"):
+        make_clip("pan", tmp_path, size=SIZE, seconds=0.1)
+    assert [f.name for f in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == b"a holiday"
 
 
 def test_leaves_of_a_few_pixels(tmp_path: Path) -> None:
@@ -182,6 +209,9 @@ def test_truth_is_there_only_when_all_is(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(OutputError, match=r"cannot be written .*No space left"):
         make_clip("crowd", tmp_path, size=SIZE, seconds=0.1)
     assert not [f.name for f in tmp_path.iterdir() if "truth" in f.name]
+    monkeypatch.undo()
+    make_clip("crowd", tmp_path, size=SIZE, seconds=0.1)  # what it left is written over
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["shaky.mkv", "steady.mkv", "truth.npz"]
     with pytest.raises(OutputError, match="cannot be written"):
         make_clip("crowd", tmp_path / "shaky.mkv" / "below", size=SIZE, seconds=0.1)
 
@@ -200,7 +230,7 @@ def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
 def test_what_is_there_is_kept_only_if_it_is_whole_and_the_same(tmp_path: Path) -> None:
     def make(scene: Scene | str = "pan", seconds: float = 0.1) -> int:
         clip = make_clip(scene, tmp_path / "c", size=(64, 48), seconds=seconds, reuse=True)
-        return clip.shaky.stat().st_ino, clip.truth.stat().st_ino
+        return clip.shaky.stat().st_mtime_ns, clip.truth.stat().st_mtime_ns
 
     first = make()
     assert make() == first
@@ -208,6 +238,7 @@ def test_what_is_there_is_kept_only_if_it_is_whole_and_the_same(tmp_path: Path) 
         lambda folder: (folder / "truth.npz").write_bytes(b"PK half an archive"),
         lambda folder: np.savez(folder / "truth.npz", K=np.eye(3)),  # of an older version
         lambda folder: (folder / "shaky.mkv").unlink(),
+        lambda folder: (folder / "shaky.mkv").write_bytes(b"short"),
         lambda folder: (folder / "steady.mkv").unlink(),
     ):
         before = make()

@@ -1,7 +1,7 @@
 """Stabilisers over datasets: tables that can be trusted, resumed and repeated."""
 
 from .datasets import Clip, find_clips
-from .runner import run_benchmark
+from .runner import known_records, run_benchmark
 from .tables import Table, summarise, write_tables
 from .tools import Tool, tools_of
 
@@ -10,6 +10,7 @@ __all__ = [
     "Table",
     "Tool",
     "find_clips",
+    "known_records",
     "run_benchmark",
     "summarise",
     "tools_of",

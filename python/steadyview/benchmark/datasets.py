@@ -9,10 +9,14 @@ from pathlib import Path
 
 from ..errors import InputError, OptionError
 from ..synthetic import SCENES, make_clip
+from ..synthetic.clip import clip_in
 
 __all__ = ["LAYOUTS", "Clip", "find_clips"]
 
-VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".ts"}
+VIDEO_SUFFIXES = {
+    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+    ".ts", ".webm", ".wmv",
+}  # fmt: skip
 
 #: Categories of NUS (Liu et al., "Bundled Camera Paths for Video Stabilization", 2013).
 NUS_CATEGORIES = ("Regular", "QuickRotation", "Zooming", "Parallax", "Crowd", "Running")
@@ -23,7 +27,7 @@ class Clip:
     """One clip of a dataset.
 
     Attributes:
-        name: unique within the dataset.
+        name: unique within its category.
         category: for the table; results are averaged within it first.
         source: the shaky video.
         steady: a steady video of the same scene, if the dataset has one.
@@ -46,6 +50,7 @@ def find_clips(
     *,
     layout: str = "auto",
     only: str = "",
+    make: bool = True,
     tell: Callable[[str], None] = lambda text: None,
 ) -> list[Clip]:
     """The clips of a dataset, by category and name.
@@ -55,6 +60,7 @@ def find_clips(
         cache: where the synthetic clips are made.
         layout: one of `LAYOUTS`; "auto" recognises DeepStab and NUS by their folders' names.
         only: only clips whose category/name holds this text.
+        make: make synthetic clips; otherwise only those that are there already are given.
         tell: called with what is being made, and what is left out and why.
 
     Raises:
@@ -64,15 +70,21 @@ def find_clips(
     if layout != "auto" and layout not in LAYOUTS:
         raise OptionError(f"layout must be auto, {', '.join(LAYOUTS)}, got {layout!r}")
     if dataset == "synthetic":
-        clips = _synthetic([name for name in SCENES if only in f"synthetic/{name}"], cache, tell)
-        return _checked(clips, dataset, only)
-    folder = Path(dataset)
-    if not folder.is_dir():
-        raise InputError(f'dataset: {dataset} is neither a folder nor "synthetic"')
-    found = LAYOUTS[_layout_of(folder) if layout == "auto" else layout](folder)
-    return _checked(
-        [clip for clip in found if only in f"{clip.category}/{clip.name}"], dataset, only
-    )
+        names = [name for name in SCENES if only in f"synthetic/{name}"]
+        clips = _synthetic(names, cache.resolve(), tell) if make else _made(names, cache.resolve())
+    else:
+        folder = Path(dataset).resolve()  # a worker elsewhere has another working folder
+        if not folder.is_dir():
+            raise InputError(f'dataset: {dataset} is neither a folder nor "synthetic"')
+        try:
+            found = LAYOUTS[_layout_of(folder) if layout == "auto" else layout](folder)
+        except OSError as error:
+            raise InputError(f"dataset: cannot read {dataset}: {error}") from error
+        clips = _named(found, folder)
+    clips = [clip for clip in clips if only in f"{clip.category}/{clip.name}"]
+    if not clips:
+        raise InputError(f"dataset: no clips in {dataset}" + (f" with {only!r}" if only else ""))
+    return sorted(clips, key=lambda clip: (clip.category, clip.name))
 
 
 def _synthetic(names: list[str], cache: Path, tell: Callable[[str], None]) -> list[Clip]:
@@ -81,30 +93,50 @@ def _synthetic(names: list[str], cache: Path, tell: Callable[[str], None]) -> li
     for name in names:
         tell(f"synthetic/{name}")
         try:
-            made = make_clip(name, cache / name, reuse=True)
+            make_clip(name, cache / name, reuse=True)
         except OptionError as error:  # Gaussians without torch
             tell(f"synthetic/{name} is left out: {error}")
         else:
-            seed = SCENES[name].seed
-            clips.append(Clip(name, "synthetic", made.shaky, made.steady, True, seed))
+            clips += _made([name], cache)
     return clips
 
 
-def _checked(clips: list[Clip], dataset: str, only: str) -> list[Clip]:
-    if not clips:
-        raise InputError(f"dataset: no clips in {dataset}" + (f" with {only!r}" if only else ""))
-    many = Counter((clip.category, clip.name) for clip in clips)  # a.mp4 beside a.mkv
+def _made(names: list[str], cache: Path) -> list[Clip]:
+    clips = []
+    for name in names:
+        clip = clip_in(cache / name)
+        if clip.truth.exists():
+            seed = SCENES[name].seed
+            clips.append(Clip(name, "synthetic", clip.shaky, clip.steady, True, seed))
+    return clips
+
+
+def _named(clips: list[Clip], folder: Path) -> list[Clip]:
+    """Clips that would share a name (a.mp4 beside a.mkv) get the path of their file instead."""
     clips = [
-        replace(clip, name=f"{clip.name}{clip.source.suffix}")
-        if many[clip.category, clip.name] > 1
-        else clip
+        replace(clip, category=_readable(clip.category), name=_readable(clip.name))
         for clip in clips
     ]
-    return sorted(clips, key=lambda clip: (clip.category, clip.name))
+    while True:  # a path may be another's name
+        many = Counter((clip.category, clip.name) for clip in clips)
+        named = [
+            replace(clip, name=_readable(clip.source.relative_to(folder).as_posix()))
+            if many[clip.category, clip.name] > 1
+            else clip
+            for clip in clips
+        ]
+        if named == clips:
+            return clips
+        clips = named
+
+
+def _readable(name: str) -> str:
+    """Names on a disk may hold any bytes; tables may not."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _layout_of(folder: Path) -> str:
-    names = {entry.name.lower() for entry in folder.iterdir() if entry.is_dir()}
+    names = {entry.name.lower() for entry in _folders(folder)}
     if {"stable", "unstable"} <= names:
         return "deepstab"
     if len(names & {category.lower() for category in NUS_CATEGORIES}) >= 2:
@@ -112,15 +144,36 @@ def _layout_of(folder: Path) -> str:
     return "folder"
 
 
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder, without hidden files, macOS's leftovers and what benchmarks wrote."""
+    hidden = ("__MACOSX", *(("records", "synthetic", "videos") if _is_output(folder) else ()))
+    return sorted(
+        entry
+        for entry in folder.iterdir()
+        if not entry.name.startswith(".") and entry.name not in hidden and not _is_output(entry)
+    )
+
+
+def _is_output(folder: Path) -> bool:
+    try:
+        return '"steadyview_benchmark"' in (folder / "manifest.json").read_text(errors="replace")
+    except OSError:
+        return False
+
+
 def _videos(folder: Path) -> list[Path]:
-    return sorted(f for f in folder.iterdir() if f.suffix.lower() in VIDEO_SUFFIXES and f.is_file())
+    return [f for f in _entries(folder) if f.suffix.lower() in VIDEO_SUFFIXES and f.is_file()]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [entry for entry in _entries(folder) if entry.is_dir()]
 
 
 def _nus(folder: Path) -> list[Clip]:
     """`<category>/<number>.avi`; results that others left beside them are not clips."""
     return [
         Clip(f"{category.name}_{video.stem}", category.name, video)
-        for category in sorted(folder.iterdir())
+        for category in _folders(folder)
         if category.name.lower() in {name.lower() for name in NUS_CATEGORIES}
         for video in _videos(category)
         if not video.stem.lower().endswith(("_stable", "_result", "_output"))
@@ -129,29 +182,39 @@ def _nus(folder: Path) -> list[Clip]:
 
 def _deepstab(folder: Path) -> list[Clip]:
     """`unstable/<number>.avi` and `stable/<number>.avi`, filmed side by side by two cameras."""
-    sides = {entry.name.lower(): entry for entry in folder.iterdir() if entry.is_dir()}
+    sides = {entry.name.lower(): entry for entry in _folders(folder)}
     if not {"stable", "unstable"} <= set(sides):
         raise InputError(f"dataset: {folder} has no folders stable and unstable")
-    steady = {video.stem: video for video in _videos(sides["stable"])}
-    return [
-        Clip(video.stem, "DeepStab", video, steady.get(video.stem))
-        for video in _videos(sides["unstable"])
-    ]
+    steady, shaky = _videos(sides["stable"]), _videos(sides["unstable"])
+    stems = Counter(video.stem for video in shaky)
+
+    def partner(video: Path) -> Path | None:
+        """The one of the same name; suffixes may differ where that leaves no doubt."""
+        alike = [other for other in steady if other.stem == video.stem]
+        same = [other for other in alike if other.name == video.name]
+        if not same and stems[video.stem] == len(alike) == 1:
+            return alike[0]
+        return same[0] if same else None
+
+    return [Clip(video.stem, "DeepStab", video, partner(video)) for video in shaky]
 
 
 def _selfie(folder: Path) -> list[Clip]:
     """One folder of videos, or one folder a person (Yu and Ramamoorthi, 2018)."""
+
+    def within(inner: Path) -> list[Path]:
+        return _videos(inner) + [video for below in _folders(inner) for video in within(below)]
+
     return [
         Clip("_".join(video.relative_to(folder).with_suffix("").parts), "Selfie", video)
-        for video in sorted(folder.rglob("*"))
-        if video.suffix.lower() in VIDEO_SUFFIXES and video.is_file()
+        for video in within(folder)
     ]
 
 
 def _plain(folder: Path) -> list[Clip]:
     """Videos in the folder, and in its folders, which then are the categories."""
-    clips = [Clip(video.stem, folder.resolve().name, video) for video in _videos(folder)]
-    for category in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
+    clips = [Clip(video.stem, folder.name, video) for video in _videos(folder)]
+    for category in _folders(folder):
         clips += [
             Clip(f"{category.name}_{video.stem}", category.name, video)
             for video in _videos(category)

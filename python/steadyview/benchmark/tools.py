@@ -6,6 +6,7 @@ All encode alike, so that a table compares stabilisers and not encoders.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -158,6 +159,7 @@ def _tool_of(name: str, crop_limit: float, options: str) -> Tool:
         for placeholder in ("{in}", "{out}"):
             if placeholder not in template:
                 raise OptionError(f"methods: the command of {short} has no {placeholder}")
+        template = re.sub(r"""(["'])(\{in\}|\{out\})\1""", r"\2", template)  # they are quoted below
         escaped = template.replace("{in}", "\0").replace("{out}", "\1")
         escaped = escaped.replace("{", "{{").replace("}", "}}")
         return Tool(short, escaped.replace("\0", "{source}").replace("\1", "{result}"))

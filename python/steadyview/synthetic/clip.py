@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -43,9 +44,10 @@ class SyntheticClip:
             (N, 3, 3), homographies of uncentred pixels, exact for the farthest layer, and in a
             panorama or among Gaussians for what is infinitely far; `depth` (N, H, W) float16 of
             the shaky frames, scene units, infinite where nothing is; `moving` (N, H, W) bool;
-            `times` (N,) seconds; `settings`, a digest of what the clip was made from. Where layers
-            are partly transparent, depth and `moving` are of the nearest one that covers more than
-            half; among Gaussians, depth is the mean that the renderer expects.
+            `times` (N,) seconds; `settings`, a digest of what the clip was made from; `sizes`, of
+            the shaky and the steady file in bytes. Where layers are partly transparent, depth and
+            `moving` are of the nearest one that covers more than half; among Gaussians, depth is
+            the mean that the renderer expects.
     """
 
     shaky: Path
@@ -66,40 +68,81 @@ def make_clip(
     Args:
         scene: one of `SCENES` by name, a file of Gaussians (.ply, .splat, .spz), or a scene of your
             own.
-        folder: is made; gets `shaky.mkv`, `steady.mkv` and `truth.npz`.
+        folder: is made; gets `shaky.mkv`, `steady.mkv` and `truth.npz`. Those of an earlier clip
+            are replaced.
         size: (width, height) in pixels, even.
         seconds: length.
         reuse: keep the clip that is there already, if it was made whole and from the same.
 
     Raises:
-        OptionError: an unknown scene, a size or length that cannot be, or a scene of Gaussians
-            where torch is missing.
+        OptionError: an unknown scene, a size, length or setting that cannot be, or a scene of
+            Gaussians where torch is missing.
         InputError: a picture or a file of Gaussians cannot be read.
-        OutputError: the files cannot be written.
+        OutputError: the files cannot be written, or videos are there that are no earlier clip.
     """
     scene = _scene_of(scene)
-    width, height = size
-    if min(size) < 16 or width % 2 or height % 2:
-        raise OptionError(f"size must be even and at least 16x16, got {width}x{height}")
-    count = round(seconds * scene.frame_rate)
-    if count < 1:
-        raise OptionError(f"seconds must be at least one frame, got {seconds}")
-    folder = Path(folder)
-    clip = SyntheticClip(folder / "shaky.mkv", folder / "steady.mkv", folder / "truth.npz")
+    size, count = _checked(scene, size, seconds)
+    clip = clip_in(folder)
     settings = _settings(scene, size, count)
     if reuse and _is_made(clip, settings):
         return clip
     stage = _Stage(scene, size, seconds)
+    begun = clip.truth.with_name(".unfinished")  # what a killed run left is ours as well
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        begun.parent.mkdir(parents=True, exist_ok=True)
+        for video in (clip.shaky, clip.steady):
+            if video.exists() and not clip.truth.exists() and not begun.exists():
+                raise OutputError(f"{video}: exists, and make_clip did not make it")
+        begun.touch()
         clip.truth.unlink(missing_ok=True)  # written last: where it is, all of the clip is
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
     times = np.arange(count) / scene.frame_rate
     _write(clip.steady, stage.frames(times, shaken=False), scene, size)
     with atomic_file(clip.truth) as file:
-        _write_shaky(clip.shaky, file, stage, times, settings)
+        _write_shaky(clip, file, stage, times, settings)
+    begun.unlink(missing_ok=True)
     return clip
+
+
+def clip_in(folder: str | Path) -> SyntheticClip:
+    """The files that `make_clip` makes in a folder."""
+    folder = Path(folder)
+    return SyntheticClip(folder / "shaky.mkv", folder / "steady.mkv", folder / "truth.npz")
+
+
+def _checked(scene: Scene, size: Any, seconds: Any) -> tuple[tuple[int, int], int]:
+    """The size, and the number of frames.
+
+    Raises:
+        OptionError: one of them, or a setting of the scene, cannot be.
+    """
+    whole = isinstance(size, tuple | list) and len(size) == 2 and all(map(_is_whole, size))
+    if not whole or min(size) < 16 or size[0] % 2 or size[1] % 2:
+        raise OptionError(
+            f"size must be (width, height), whole, even and at least 16, got {size!r}"
+        )
+    if not _is_whole(scene.frame_rate) or scene.frame_rate < 1:
+        raise OptionError(f"frame_rate must be a whole number above 0, got {scene.frame_rate!r}")
+    if not _is_whole(scene.seed) or scene.seed < 0:
+        raise OptionError(f"seed must be a whole number of at least 0, got {scene.seed!r}")
+    for name in ("noise", "brightness", "blur", "rolling_shutter"):
+        value = getattr(scene, name)
+        if not _is_finite(value) or value < 0:
+            raise OptionError(f"{name} must be a number of at least 0, got {value!r}")
+    if not _is_finite(seconds) or round(seconds * scene.frame_rate) < 1:
+        raise OptionError(f"seconds must be a number, of at least one frame, got {seconds!r}")
+    return (int(size[0]), int(size[1])), round(seconds * scene.frame_rate)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and math.isfinite(value)
 
 
 def _scene_of(scene: Scene | str) -> Scene:
@@ -133,13 +176,17 @@ def _is_made(clip: SyntheticClip, settings: str) -> bool:
     try:
         with np.load(clip.truth) as truth:
             same = str(truth["settings"]) == settings
+            return same and np.array_equal(truth["sizes"], _sizes(clip))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return False
-    return same and clip.shaky.is_file() and clip.steady.is_file()
+
+
+def _sizes(clip: SyntheticClip) -> np.ndarray:
+    return np.array([video.stat().st_size for video in (clip.shaky, clip.steady)], np.int64)
 
 
 def _write_shaky(
-    path: Path, truth: IO[bytes], stage: _Stage, times: np.ndarray, settings: str
+    clip: SyntheticClip, truth: IO[bytes], stage: _Stage, times: np.ndarray, settings: str
 ) -> None:
     """The shaky video and all of the truth; depth goes to the disk frame by frame."""
     shape = (len(times), *stage.size[::-1])
@@ -165,10 +212,13 @@ def _write_shaky(
                 member.write(depth.astype(np.float16).tobytes())
                 masks.append(zlib.compress(moving.tobytes(), 1))
 
-            _write(path, stage.frames(times, shaken=True, keep=keep), stage.scene, stage.size)
+            _write(clip.shaky, stage.frames(times, shaken=True, keep=keep), stage.scene, stage.size)
         with _member(archive, "moving", shape, np.dtype(bool)) as member:
             for mask in masks:
                 member.write(zlib.decompress(mask))
+        sizes = _sizes(clip)
+        with _member(archive, "sizes", sizes.shape, sizes.dtype) as member:
+            member.write(sizes.tobytes())
 
 
 def _member(
