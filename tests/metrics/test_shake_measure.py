@@ -95,10 +95,11 @@ def test_lost_transitions_are_bridged():
     assert shake.energy < 1e-18
 
 
-def test_blank_video_is_still():
+def test_nothing_is_known_of_a_blank_video():
     frames = [LumaFrame(np.full((240, 320), 90, np.uint8), index / 30) for index in range(8)]
     shake = measure_shake(frames)
-    assert (shake.failed, shake.energy, shake.steady_share) == (7, 0.0, 1.0)
+    assert shake.failed == 7
+    assert np.isnan([shake.energy, shake.rms, shake.steady_share]).all()
 
 
 def test_similarity_ignores_a_third_of_outliers():

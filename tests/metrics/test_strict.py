@@ -70,7 +70,7 @@ def test_a_shifted_view_keeps_what_it_shows():
     assert np.isnan(view_of(folded, HALF, HALF)).all()
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 30, 300])
+@pytest.mark.parametrize("count", [4, 30, 300])
 def test_still_and_evenly_panning_videos_score_one(count):
     still, pan = np.zeros(count), 4.0 * np.arange(count)
     assert score(still) == 1
@@ -151,8 +151,8 @@ def test_unknown_transitions_are_left_out():
     rows = rows_of(4.0 * np.arange(90))
     rows[[3, 40]] = np.nan
     assert stability_of(time, rows, HALF).overall == pytest.approx(1, abs=1e-9)
-    rows[:] = np.nan
-    assert stability_of(time, rows, HALF).overall == 1
+    rows[:60] = np.nan
+    assert np.isnan(stability_of(time, rows, HALF).overall)
 
 
 # From pixels.

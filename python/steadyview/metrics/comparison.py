@@ -10,6 +10,7 @@ import numpy as np
 from .border import border_pixels
 from .matching import find_features, fit_homography, match_features
 from .sharpness import sharpness_kept, warp_to_result
+from .strict import view_of
 from .tracking import Array, LumaFrame, detect_corners, fit_similarity, follow, match_frames
 from .views import View, apply, compose, invert, pixel_matrix
 from .wobble import paired_wobble
@@ -24,7 +25,8 @@ _LOST = -1e4  # coordinates of corners that the result does not show
 class Comparison:
     """The state carried from pair to pair, and the series that grow."""
 
-    times: list[float] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)  # of the source's frames
+    result_times: list[float] = field(default_factory=list)
     source_rows: list[Array] = field(default_factory=list)
     result_rows: list[Array] = field(default_factory=list)
     zooms: list[float] = field(default_factory=list)
@@ -44,6 +46,7 @@ class Comparison:
         self.half_size, self.result_half_size = source.half_size, result.half_size
         index = len(self.times)
         self.times.append(first.time)
+        self.result_times.append(second.time)
         guess = self._follow_pair(source, result) if self.previous is not None else None
         link = None if guess is None else self._refine_link(source, result, guess)
         if link is None:
@@ -129,11 +132,11 @@ class Comparison:
             self.kept.append(np.nan)
             self.outside.append(np.nan)
             return
-        zoom = float(np.hypot(row[0], row[1]))
-        self.zooms.append(zoom)
-        area = np.prod(result.half_size) / np.prod(source.half_size)
-        self.kept.append(float(np.sqrt(area)) / zoom)
-        self.outside.append(_outside(row, source.half_size, result.half_size))
+        self.zooms.append(float(np.hypot(row[0], row[1])))
+        similarity = np.array([[row[0], -row[1], row[2]], [row[1], row[0], row[3]], [0, 0, 1.0]])
+        kept, outside = view_of(similarity, source.half_size, result.half_size)
+        self.kept.append(kept)
+        self.outside.append(outside)
         pixels = source.luma.size + result.luma.size
         if index % min(max(round(pixels / 120_000), 2), 30) == 0:
             self.sharpness.append((index, sharpness_kept(source.luma, result.luma, matrix)))
@@ -156,14 +159,3 @@ def _homography(source: View, result: View, points: Array, found: Array) -> Arra
 
 def _or_nan(row: Array | None) -> Array:
     return np.full(4, np.nan) if row is None else row
-
-
-def _outside(row: Array, half_size: tuple[float, float], result_half: tuple[float, float]) -> float:
-    """Part of the result's area that shows points outside the source frame."""
-    signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], float)
-    seen = apply(invert(row), signs * np.array(result_half)).astype(np.float32)
-    if (np.abs(seen) <= np.array(half_size) + 0.5).all():
-        return 0.0
-    frame = (signs * np.array(half_size)).astype(np.float32)
-    shared, _ = cv2.intersectConvexConvex(frame, seen)
-    return float(max(1 - shared / cv2.contourArea(seen), 0.0))

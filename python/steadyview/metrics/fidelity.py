@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from .matching import pipelined
-from .pairing import frame_pairs, name_of
+from .pairing import name_of, pair_videos
 from .tracking import Array, LumaFrame, VideoSource, read_luma
 
 __all__ = ["Fidelity", "measure_fidelity", "ssim"]
@@ -83,7 +83,7 @@ def measure_fidelity(reference: VideoSource, result: VideoSource) -> Fidelity:
 
     def pairs() -> Any:
         nonlocal unpaired
-        for first, second in frame_pairs(read_luma(reference), read_luma(result)):
+        for first, second in pair_videos(reference, result, read_luma):
             if first is None or second is None:
                 unpaired += 1
                 continue

@@ -19,7 +19,7 @@ from ..video.info import Frame, VideoInfo
 from ..video.reader import open_video
 from .alignment import common_view, match_views
 from .frechet import frechet_distance
-from .pairing import frame_pairs, name_of
+from .pairing import name_of, pair_videos
 from .tracking import Array, VideoSource, limited_luma
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def _compare_pictures(
     frames: list[int] = []
     rows: dict[str, list[float]] = {}
     index = -1
-    for first, second in frame_pairs(_pictures(source), _pictures(result)):
+    for first, second in pair_videos(source, result, _pictures):
         if first is None or second is None:
             continue
         index += 1

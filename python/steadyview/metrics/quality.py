@@ -14,7 +14,7 @@ from .comparison import Comparison
 from .fidelity import Fidelity, measure_fidelity
 from .geometry import GeometryConsistency, measure_geometry
 from .learned import LearnedModels, LearnedScores, measure_learned
-from .pairing import count_frames, frame_pairs, name_of
+from .pairing import count_frames, name_of, pair_videos, paired_by_order, rereadable
 from .reprojection import Reprojection, measure_reprojection
 from .shake import Shake, shake_of_transitions
 from .standard import StandardScores, standard_scores
@@ -38,7 +38,10 @@ class QualityReport:
     Attributes:
         source, result: names of the two videos.
         frames: pairs of frames compared.
+        source_frames: `(frames,)` indices of the source's frames that have a partner.
         unpaired: frames of either video that have no partner within half a frame's time.
+        by_order: frames were paired by order: the videos have one number of them, and clocks that
+            differ; the source's counts.
         shake_source, shake_result: `Shake` of each (motion of the result divided by its zoom).
         kept: `(frames,)` part of the source's width that the result shows (square root of the area
             ratio of view and source, by the similarity between the two frames); nan where unknown.
@@ -62,7 +65,9 @@ class QualityReport:
     source: str
     result: str
     times: Array
+    source_frames: Array
     unpaired: int
+    by_order: bool
     shake_source: Shake
     shake_result: Shake
     kept: Array
@@ -142,6 +147,7 @@ class QualityReport:
             "sharpness_kept": self.sharpness_kept,
             "border_pixels": self.border_pixels,
             "unpaired_frames": self.unpaired,
+            "paired_by_order": self.by_order,
             "unmatched_frames": self.unmatched,
             "failed_transitions_source": self.shake_source.failed,
             "failed_transitions_result": self.shake_result.failed,
@@ -150,7 +156,9 @@ class QualityReport:
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in values.items()
         }
-        record |= {f"strict_{name}": value for name, value in self.strict.to_dict().items()}
+        for name, value in self.strict.to_dict().items():
+            is_place = name.startswith("worst_") and value is not None
+            record[f"strict_{name}"] = int(self.source_frames[value]) if is_place else value
         if self.standard is not None:
             record |= {f"standard_{name}": value for name, value in self.standard.to_dict().items()}
         if self.standard_error:
@@ -201,22 +209,30 @@ def compare_videos(
         The report; see `QualityReport` for units.
 
     Raises:
-        InputError: a file is missing, holds no video, or no frames pair up.
+        InputError: a file is missing, holds no video, no frames pair up, or another pass is wanted
+            over an iterator.
     """
+    if standard or learned is not None:
+        rereadable(source, "source")
+    if standard or geometry or temporal or truth is not None or learned is not None:
+        rereadable(result, "result")
     comparison = Comparison()
+    frames: list[int] = []
     unpaired = done = 0
     total = count_frames(source) if progress else None
-    for first, second in frame_pairs(read_luma(source), read_luma(result)):
+    for first, second in pair_videos(source, result, read_luma):
         if first is None or second is None:
             unpaired += 1
         else:
+            frames.append(done)
             comparison.add(first, second)
+        done += first is not None
         if progress and first is not None:
-            done += 1
             progress(done, total)
     if not comparison.times:
         raise InputError(f"result: {name_of(result)} has no frame in common with {name_of(source)}")
-    report = _report(comparison, name_of(source), name_of(result), unpaired)
+    names = name_of(source), name_of(result)
+    report = _report(comparison, names, frames, unpaired, paired_by_order(source, result))
     if standard:
         try:
             report = replace(report, standard=standard_scores(source, result))
@@ -232,8 +248,10 @@ def compare_videos(
     )
 
 
-def _report(comparison: Comparison, source: str, result: str, unpaired: int) -> QualityReport:
-    times = np.array(comparison.times)
+def _report(
+    comparison: Comparison, names: tuple[str, str], frames: list[int], unpaired: int, by_order: bool
+) -> QualityReport:
+    times, result_times = np.array(comparison.times), np.array(comparison.result_times)
     zooms = np.array(comparison.zooms)
     known = np.isfinite(zooms)
     order = np.arange(len(zooms))
@@ -242,14 +260,16 @@ def _report(comparison: Comparison, source: str, result: str, unpaired: int) -> 
     result_rows[:, 2:] /= zooms[:-1, None]
     wobbles = np.array(comparison.wobbles).reshape(-1, 2)
     return QualityReport(
-        source=source,
-        result=result,
+        source=names[0],
+        result=names[1],
         times=times,
+        source_frames=np.array(frames),
         unpaired=unpaired,
+        by_order=by_order,
         shake_source=shake_of_transitions(
             times, np.array(comparison.source_rows).reshape(-1, 4), comparison.half_size
         ),
-        shake_result=shake_of_transitions(times, result_rows, comparison.half_size),
+        shake_result=shake_of_transitions(result_times, result_rows, comparison.half_size),
         kept=np.array(comparison.kept),
         outside=np.array(comparison.outside),
         wobble_source=wobbles[:, 0],
@@ -258,7 +278,7 @@ def _report(comparison: Comparison, source: str, result: str, unpaired: int) -> 
         sharpness_frames=np.array([index for index, _ in comparison.sharpness], int),
         border=np.array(comparison.border),
         unmatched=comparison.unmatched,
-        strict=_strict(comparison, times),
+        strict=_strict(comparison, result_times),
     )
 
 

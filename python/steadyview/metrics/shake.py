@@ -17,7 +17,10 @@ from .tracking import (
     to_tracking_size,
 )
 
-__all__ = ["CUTOFF_HZ", "Shake", "even_grid", "highpass", "measure_shake", "shake_of_transitions"]
+__all__ = [
+    "CUTOFF_HZ", "Shake", "even_grid", "highpass", "is_known", "measure_shake",
+    "shake_of_transitions",
+]  # fmt: skip
 
 CUTOFF_HZ = 1.0
 _NOISE_SPEED = 3.0  # px/s at 640: what the tracker sees on a still video, and a viewer does not
@@ -34,9 +37,10 @@ class Shake:
             t+1; nan where it could not be measured.
         path: `(N, 5, 2)` summed displacement at the frame's centre and four corners.
         shake_path: `(N, 5, 2)` its part above 1 Hz.
-        energy: mean over frames and points of `|shake_path|^2`, in px^2.
-        steady_share: part of the image's speed that is below 1 Hz, in [0, 1]; 1 for a still video.
-            This is not the "stability" of the published scripts.
+        energy: mean over frames and points of `|shake_path|^2`, in px^2; nan where less than half
+            of the transitions could be measured, or there are fewer than four frames.
+        steady_share: part of the image's speed that is below 1 Hz, in [0, 1]; 1 for a still video,
+            nan as the energy is. This is not the "stability" of the published scripts.
         failed: transitions that could not be measured (their motion is interpolated).
     """
 
@@ -102,13 +106,14 @@ def shake_of_transitions(
         cutoff: Hz.
     """
     count = len(times)
-    missing = np.isnan(transitions).any(1)
+    missing = np.asarray(np.isnan(transitions).any(1))
     signs = np.array([[0, 0], [-1, -1], [1, -1], [-1, 1], [1, 1]], float)
     points = signs * np.asarray(half_size)
     path = np.zeros((count, 5, 2))
     shake_path = np.zeros_like(path)
-    if count < 2 or missing.all():
-        return Shake(times, transitions, path, shake_path, 0.0, 1.0, int(missing.sum()))
+    if not is_known(missing):
+        unknown = float("nan")
+        return Shake(times, transitions, path, shake_path, unknown, unknown, int(missing.sum()))
     steps = np.diff(times)
     # Speeds, not displacements, are interpolated over gaps: frame times need not be even.
     speed = transitions - (1, 0, 0, 0)
@@ -137,6 +142,14 @@ def shake_of_transitions(
         steady_share=calm / (calm + fast_energy),
         failed=int(missing.sum()),
     )
+
+
+def is_known(missing: Array) -> bool:
+    """Whether so many transitions were measured, `(N-1,)`, that a video's motion is known by them.
+
+    Four frames are the least that `highpass` says anything about.
+    """
+    return len(missing) >= 3 and 2 * int(missing.sum()) <= len(missing)
 
 
 def even_grid(times: Array, path: Array) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .shake import CUTOFF_HZ, even_grid, highpass
+from .shake import CUTOFF_HZ, even_grid, highpass, is_known
 from .tracking import Array
 
 __all__ = ["Stability", "StrictScores", "distortion_of", "stability_of", "view_of"]
@@ -168,8 +168,10 @@ def view_of(
         return float("nan"), float("nan")  # the horizon lies in the frame: not a view of the source
     seen = (corners[:, :2] / corners[:, 2:]).astype(np.float32)
     frame = (signs * source_half).astype(np.float32)
-    shared, _ = cv2.intersectConvexConvex(frame, seen)
     area, whole = cv2.contourArea(seen), cv2.contourArea(frame)
+    if (np.abs(seen) <= np.array(source_half) + 0.5).all():  # half a pixel is nothing
+        return min(float(np.sqrt(area / whole)), 1.0), 0.0
+    shared, _ = cv2.intersectConvexConvex(frame, seen)
     return float(np.sqrt(shared / whole)), max(float(1 - shared / area), 0.0)
 
 
@@ -185,44 +187,43 @@ def stability_of(times: Array, transitions: Array, half_size: tuple[float, float
     Args:
         times: `(n,)` seconds.
         transitions: `(n-1, 4)` rows (a, b, tx, ty): similarity about the centre, frame t to t+1;
-            nan rows are interpolated.
+            nan rows are interpolated. Where less than half is known, and for fewer than four
+            frames, everything is nan.
         half_size: half the frame's width and height, in the unit of tx, ty (px at 640).
     """
-    path = _summed(times, transitions)
-    count = len(path)
-    even_times, even_path = (
-        even_grid(times, path) if count > 1 else (np.asarray(times, float), path)
-    )
-    rate = (len(even_times) - 1) / even_times[-1] if count > 1 and even_times[-1] > 0 else 1.0
-    if count > 1:
-        straight = np.polynomial.polynomial.polyfit(even_times, even_path, 1)
-        even_path = even_path - (straight[0] + np.outer(even_times, straight[1]))
+    missing = np.asarray(np.isnan(transitions).any(1))
+    if not is_known(missing):
+        series = np.full(len(times), np.nan)
+        return Stability(*(float("nan"),) * 8, np.stack([series] * 4, axis=1), series)
+    path = _summed(times, transitions, missing)
+    even_times, even_path = even_grid(times, path)
+    rate = (len(even_times) - 1) / even_times[-1]
+    straight = np.polynomial.polynomial.polyfit(even_times, even_path, 1)
+    even_path = even_path - (straight[0] + np.outer(even_times, straight[1]))
     fast = highpass(even_path, rate, CUTOFF_HZ)
     slow = even_path - fast
     # Five points: the centre and four corners. Mean squared distance from the centre:
     reach = 0.8 * (half_size[0] ** 2 + half_size[1] ** 2)
     weights = np.array([1.0, 1.0, reach, reach])
     parts = {"translation": (0, 1), "rotation": (2,), "zoom": (3,)}
-    energies = [(part**2).mean(0) * weights if count else np.zeros(4) for part in (slow, fast)]
+    energies = [(part**2).mean(0) * weights for part in (slow, fast)]
     scores = {
         name: _share(*(float(energy[list(axes)].sum()) for energy in energies))
         for name, axes in parts.items()
     }
-    bend = np.zeros(len(even_path))
-    if len(even_path) > 2:
-        second = np.diff(even_path, 2, axis=0) * rate**2
-        bend[1:-1] = np.sqrt((second**2) @ weights)
-    rms = np.sqrt((fast**2).mean(0)) if count else np.zeros(4)
-    seconds = np.asarray(times, float) - (times[0] if count else 0.0)
+    second = np.diff(even_path, 2, axis=0) * rate**2
+    bend = np.pad(np.sqrt((second**2) @ weights), 1)
+    rms = np.sqrt((fast**2).mean(0))
+    seconds = np.asarray(times, float) - times[0]
     return Stability(
         overall=_share(*(float(energy.sum()) for energy in energies)),
         **scores,
         shake_px=float(np.hypot(rms[0], rms[1])),
         shake_deg=float(np.degrees(rms[2])),
         shake_zoom=float(rms[3]),
-        jitter=float(np.sqrt((bend[1:-1] ** 2).mean())) if len(bend) > 2 else 0.0,
+        jitter=float(np.sqrt((bend[1:-1] ** 2).mean())),
         path=path,
-        acceleration=np.interp(seconds, even_times, bend) if count else bend,
+        acceleration=np.interp(seconds, even_times, bend),
     )
 
 
@@ -231,12 +232,9 @@ def _share(slow: float, fast: float) -> float:
     return (slow + floor) / (slow + fast + floor)
 
 
-def _summed(times: Array, transitions: Array) -> Array:
+def _summed(times: Array, transitions: Array, missing: Array) -> Array:
     """Path `(n, 4)` of x, y, roll and log scale; unknown transitions take the speed around them."""
     path = np.zeros((len(times), 4))
-    missing = np.isnan(transitions).any(1)
-    if len(times) < 2 or missing.all():
-        return path
     a, b, tx, ty = transitions.T
     steps = np.stack([tx, ty, np.arctan2(b, a), np.log(np.hypot(a, b))], axis=1)
     seconds = np.diff(times)[:, None]

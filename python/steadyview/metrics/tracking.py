@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import InputError
 from ..video.convert import rgb_of
 from ..video.info import Frame, VideoInfo
 from ..video.reader import open_video
@@ -59,12 +60,13 @@ VideoSource = str | os.PathLike[str] | Iterable[LumaFrame] | Iterable[Array]
 
 
 def read_luma(video: VideoSource) -> Iterator[LumaFrame]:
-    """Yields the upright 8-bit luma of every frame that decodes.
+    """Yields the upright 8-bit luma of every frame that decodes, in square pixels.
 
     Full-range luma is brought to the limited range, so that two files compare whatever their range.
 
     Raises:
-        InputError: the file is missing or holds no video.
+        InputError: the file is missing or holds no video; luma frames that change size or whose
+            times do not increase.
     """
     if not isinstance(video, (str, os.PathLike, np.ndarray)):
         frames = iter(video)
@@ -73,12 +75,37 @@ def read_luma(video: VideoSource) -> Iterator[LumaFrame]:
             return
         everything = itertools.chain([first], frames)
         if isinstance(first, LumaFrame):
-            yield from cast(Iterator[LumaFrame], everything)
+            yield from _checked(cast(Iterator[LumaFrame], everything))
             return
         video = cast(Iterator[Array], everything)
     with open_video(video) as reader:
+        aspect = float(reader.info.sample_aspect_ratio)
         for frame in reader:
-            yield LumaFrame(limited_luma(frame, reader.info), frame.time)
+            luma = limited_luma(frame, reader.info)
+            if aspect != 1:
+                size = (max(round(luma.shape[1] * aspect), 1), luma.shape[0])
+                luma = np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_LINEAR))
+            yield LumaFrame(luma, frame.time)
+
+
+def _checked(frames: Iterator[LumaFrame]) -> Iterator[LumaFrame]:
+    previous: LumaFrame | None = None
+    for index, frame in enumerate(frames):
+        if frame.luma.ndim != 2 or frame.luma.dtype != np.uint8:
+            raise InputError(
+                f"frame {index}: luma must be (H, W) uint8, got {frame.luma.shape} "
+                f"{frame.luma.dtype}"
+            )
+        if previous is not None and frame.luma.shape != previous.luma.shape:
+            raise InputError(
+                f"frame {index}: luma is {frame.luma.shape}, before it was {previous.luma.shape}"
+            )
+        if previous is not None and not frame.time > previous.time:
+            raise InputError(
+                f"frame {index}: times must increase, got {frame.time} after {previous.time}"
+            )
+        previous = frame
+        yield frame
 
 
 def limited_luma(frame: Frame, info: VideoInfo) -> Array:

@@ -10,7 +10,7 @@ from ..errors import InputError
 from .alignment import centring, common_view
 from .comparison import Comparison
 from .fidelity import PEAK, ssim
-from .pairing import frame_pairs, name_of
+from .pairing import name_of, pair_videos
 from .shake import highpass
 from .tracking import VideoSource, read_luma
 
@@ -33,7 +33,9 @@ def compare_with_truth(steady: VideoSource, result: VideoSource) -> dict[str, An
         `truth_path_error_px`: root mean square displacement of the frame's corners above 1 Hz, in
         pixels of a frame whose long side is 640; `truth_aligned_psnr_db` and `truth_aligned_ssim`:
         means over the frames, on luma in the common view; `truth_unmatched`: frames without a
-        homography. None where nothing could be measured.
+        homography; `truth_unpaired`: frames of either without a partner. None where nothing could
+        be measured. At another frame rate than the truth's, partners are up to half a frame apart,
+        and the path error grows by what the camera moves meanwhile.
 
     Raises:
         InputError: no frames pair up.
@@ -41,8 +43,10 @@ def compare_with_truth(steady: VideoSource, result: VideoSource) -> dict[str, An
     comparison = Comparison()
     psnr: list[float] = []
     similar: list[float] = []
-    for first, second in frame_pairs(read_luma(steady), read_luma(result)):
+    unpaired = 0
+    for first, second in pair_videos(steady, result, read_luma):
         if first is None or second is None:
+            unpaired += 1
             continue
         comparison.add(first, second)
         link = comparison.homographies[-1]
@@ -57,6 +61,7 @@ def compare_with_truth(steady: VideoSource, result: VideoSource) -> dict[str, An
         "truth_aligned_psnr_db": float(np.mean(psnr)) if psnr else None,
         "truth_aligned_ssim": float(np.mean(similar)) if similar else None,
         "truth_unmatched": int(len(comparison.times) - len(psnr)),
+        "truth_unpaired": unpaired,
     }
 
 

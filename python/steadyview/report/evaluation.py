@@ -197,8 +197,8 @@ def _worst_table(quality: Any) -> str:
                 f"{seconds:.2f} s</button>"
             )
             rows += (
-                f'<tr><td class="number">{index}</td><td class="number">{link}</td>'
-                f"<td>{html.escape(why)}</td></tr>"
+                f'<tr><td class="number">{quality.source_frames[index]}</td>'
+                f'<td class="number">{link}</td><td>{html.escape(why)}</td></tr>'
             )
     return (
         "<section><h2>Frames worth a look</h2><table><thead><tr>"
