@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -298,6 +299,28 @@ def test_evaluate_several_with_tables(run: Run, shaky: Path, tmp_path: Path) -> 
     assert "path error" in one.out
     assert "epipolar" in one.out
     assert "flow-warp" in one.out
+
+
+def test_evaluate_looks_before_it_measures(run: Run, shaky: Path, tmp_path: Path) -> None:
+    """What cannot be read or written is told at once, and no video is written over."""
+    before = shaky.read_bytes()
+    for given, told in (
+        (("--csv", tmp_path / "nowhere" / "a.csv"), "the folder"),
+        (("--csv", shaky, "--overwrite"), "is an input"),
+        (("--csv", tmp_path / "a", "--latex", tmp_path / "a"), "given twice"),
+    ):
+        done = run("evaluate", shaky, shaky, *given)
+        assert (done.code, told in done.err) == (2, True)
+    assert shaky.read_bytes() == before
+    assert "nowhere.mp4" in run("evaluate", shaky, shaky, tmp_path / "nowhere.mp4").err
+
+
+def test_evaluate_of_one_frame(run: Run, tmp_path: Path) -> None:
+    one, page = videos.write_video(tmp_path / "one.mp4", 1), tmp_path / "one.html"
+    done = run("evaluate", one, one, "--standard", "--geometry", "--temporal", "--html", page)
+    assert done.code == 0, done.err
+    assert re.search(r"stability \(strict\) +- ", done.out)
+    assert "Too little of the result" in page.read_text()
 
 
 def test_benchmark_of_a_folder(run: Run, shaky: Path, tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def test_failure_keeps_what_was_there(
         (["in/a.mp4", "out/a.mkv"], False, ["a.mp4", "a.mkv"]),
         (["/x/1/a.mp4", "/x/2/a.mp4", "a.mp4"], False, ["1/a.mp4", "2/a.mp4", "a.mp4"]),
         (["a.mp4", "a.mp4", "", ""], True, ["a.mp4", "a.mp4 (2)", "frames", "frames (2)"]),
+        (["a", "a", "a (2)"], True, ["a", "a (2)", "a (2) (2)"]),
         ([], True, []),
     ],
 )

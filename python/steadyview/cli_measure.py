@@ -1,6 +1,7 @@
 """The commands that measure: compare, evaluate, benchmark."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -89,14 +90,12 @@ def evaluate(
     """Measure how good stabilised videos are, whoever made them."""
     with exit_codes():
         from .evaluation import evaluate as measure
-        from .files import atomic_text
+        from .files import atomic_text, distinct_names
         from .jobs import Console
         from .metrics.learned import weights_of
-        from .report.text import quality_lines
+        from .report.measures import measures_text, remarks
 
-        for path in (csv, latex, page):
-            if path is not None and path.exists() and not overwrite:
-                raise OutputError(f"output: {path} exists; --overwrite replaces it")
+        _check_outputs([path for path in (csv, latex, page) if path], [source, *results], overwrite)
         with Console(quiet=as_json).bar(Path(source).name) as progress:
             found = measure(
                 source,
@@ -118,9 +117,30 @@ def evaluate(
         if as_json:
             print_json(records if len(records) > 1 else records[0])
         elif len(records) == 1:
-            print("\n".join(quality_lines(records[0])))
+            print("\n".join(measures_text(records[0])))
         else:
             print(found.table().text())
+            names = distinct_names([record["result"] for record in records], suffixes=False)
+            for name, record in zip(names, records, strict=True):
+                for remark in remarks(record):
+                    print(f"note: {name}: {remark}")
+
+
+def _check_outputs(outputs: Sequence[Path], inputs: Sequence[str], overwrite: bool) -> None:
+    """Before anything is measured: nothing is written over, and all can be written.
+
+    Raises:
+        OutputError: a file exists, is an input or given twice, or its folder does not exist.
+    """
+    taken = {Path(given).resolve() for given in inputs}
+    for path in outputs:
+        if path.resolve() in taken:
+            raise OutputError(f"output: {path} is an input, or given twice; choose another")
+        taken.add(path.resolve())
+        if path.exists() and not overwrite:
+            raise OutputError(f"output: {path} exists; --overwrite replaces it")
+        if not path.parent.is_dir():
+            raise OutputError(f"output: the folder {path.parent} does not exist")
 
 
 def benchmark(

@@ -1,15 +1,22 @@
 """How good stabilised videos are, whoever made them: one source, any number of results."""
 
 import html
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .benchmark.tables import Table, records_csv, summarise
+from .errors import InputError
 from .files import distinct_names
 from .metrics import QualityReport, compare_videos, load_learned, measure_learned
+from .metrics.pairing import rereadable
+from .metrics.tracking import LumaFrame
 from .metrics.truth import compare_with_truth
+from .video.reader import open_video
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -49,7 +56,7 @@ class Evaluation:
         """One page: players with a divider, curves that move them, worst frames."""
         from .report.evaluation import evaluation_html
 
-        return evaluation_html(self.source, self.results, self.qualities)
+        return evaluation_html(self.source, self.results, self.qualities, self.records)
 
     def save_html(self, output: str | Path, *, overwrite: bool = False) -> Path:
         """Writes the page.
@@ -63,13 +70,13 @@ class Evaluation:
 
     def _repr_html_(self) -> str:
         """The page in a frame of its own; where pages may not run, the tables below it remain."""
-        from .report.html import measures
+        from .report.measures import measures_html
 
         frame = (
             f'<iframe srcdoc="{html.escape(self.to_html())}" style="width: 100%; height: 900px; '
             'border: 0" title="evaluation"></iframe>'
         )
-        return frame + "".join(measures(quality) for quality in self.qualities)
+        return frame + "".join(map(measures_html, self.records))
 
 
 def evaluate(
@@ -87,7 +94,7 @@ def evaluate(
 
     Args:
         source: the shaky video: a file, or frames from memory that can be read again.
-        results: one steady video, or a list of files.
+        results: one steady video, or a list of them.
         standard: also cropping, distortion and stability as published.
         geometry: also epipolar consistency and reprojection error.
         temporal: also the flow-warp error.
@@ -97,11 +104,20 @@ def evaluate(
         progress: called with the result's name, the frames done and how many there are (or None).
 
     Raises:
-        InputError: a file is missing, holds no video, or no frames pair up; or weights do not fit.
+        InputError: a file is missing, holds no video, or no frames pair up; no results; or weights
+            do not fit.
         OptionError: weights for a score that is none of these, or torch is missing for them.
     """
     models = load_learned(weights) if weights else None
-    videos = list(results) if isinstance(results, list | tuple) else [results]
+    many = isinstance(results, list | tuple) and not _is_video(results)
+    videos = list(results) if many else [results]
+    if not videos:
+        raise InputError("results: none given")
+    if len(videos) > 1:
+        rereadable(source, "source")
+    for video in (source, *videos):  # before hours of work on the first of them
+        if isinstance(video, str | os.PathLike):
+            open_video(video).close()
     qualities: list[QualityReport] = []
     records: list[dict[str, Any]] = []
     for video in videos:
@@ -121,3 +137,12 @@ def evaluate(
         qualities.append(quality)
         records.append(record)
     return Evaluation(source, videos, qualities, records)
+
+
+def _is_video(results: Sequence[Any]) -> bool:
+    """Whether a list holds the frames of one video."""
+    return (
+        len(results) > 0
+        and isinstance(results[0], np.ndarray | LumaFrame)
+        and (not isinstance(results[0], np.ndarray) or results[0].ndim < 4)
+    )

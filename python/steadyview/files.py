@@ -75,5 +75,11 @@ def distinct_names(paths: Sequence[str], *, suffixes: bool = True) -> list[str]:
         if len(set(names)) == len(names):
             return names
         names = ["/".join(file.parts[-folders - 1 :]) for file in files]
-    counts = [names[:place].count(name) for place, name in enumerate(names)]
-    return [f"{name} ({n + 1})" if n else name for name, n in zip(names, counts, strict=True)]
+    taken: set[str] = set()
+    for place, name in enumerate(names):
+        number = 1
+        while names[place] in taken:
+            number += 1
+            names[place] = f"{name} ({number})"
+        taken.add(names[place])
+    return names

@@ -327,9 +327,9 @@ def result_lines(record: dict[str, Any]) -> list[str]:
         lines.append(f"  note: {record['note']}")
     lines += [f"  warning: {warning}" for warning in record["warnings"]]
     if "quality" in record:
-        from .report.text import quality_lines
+        from .report.measures import measures_text
 
-        lines += ["  " + line for line in quality_lines(record["quality"])]
+        lines += ["  " + line for line in measures_text(record["quality"])]
     lines += [
         f"  {label}: {record[key]}"
         for key, label in (("compare", "side by side"), ("report", "report"))

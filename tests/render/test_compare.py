@@ -41,6 +41,18 @@ def test_label_is_readable_and_leaves_its_input_alone() -> None:
     assert (labelled[30:] == 200).all()
 
 
+@pytest.mark.parametrize(("rate", "count"), [(60, 12), (15, 3), (25, 6)])
+def test_halves_keep_step_in_time(tmp_path: Path, rate: int, count: int) -> None:
+    """At twice and half the rate; 6 frames at 25 a second are the same ones by another clock."""
+    first = videos.write_video(tmp_path / "a.mp4", 6, size=(64, 48))
+    grey = [np.full((48, 64, 3), 20 * n, np.uint8) for n in range(count)]
+    second = videos.write_video(tmp_path / "b.mp4", grey, fps=rate)
+    compare_side_by_side(first, second, tmp_path / "c.mp4", labels=("", ""))
+    frames, _ = videos.read_planes(tmp_path / "c.mp4")
+    right = [round(float(frame[:, 80:, 1].mean()) / 20) for frame in frames]
+    assert right == {60: [0, 2, 4, 6, 8, 10], 15: [0, 1, 1, 2, 2, 2], 25: [0, 1, 2, 3, 4, 5]}[rate]
+
+
 @pytest.mark.parametrize("wipe", [False, True])
 def test_video_of_different_sizes_and_lengths(tmp_path: Path, wipe: bool) -> None:
     first = videos.write_video(tmp_path / "a.mp4", 6, size=(64, 48), audio=0.2)

@@ -14,10 +14,10 @@ import pytest
 
 import steadyview
 import videos
-from steadyview.errors import OutputError
+from steadyview.errors import InputError, OutputError
 from steadyview.metrics import QualityReport, compare_videos
 from steadyview.report.evaluation import evaluation_html, worst_places
-from steadyview.report.text import quality_lines
+from steadyview.report.measures import measures_text
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
@@ -61,7 +61,9 @@ def test_several_results_have_a_player_each(
     pair: tuple[Path, Path], quality: QualityReport
 ) -> None:
     same = compare_videos(str(pair[0]), str(pair[0]))
-    text = evaluation_html(pair[0], [pair[1], pair[0]], [quality, same])
+    text = evaluation_html(
+        pair[0], [pair[1], pair[0]], [quality, same], [quality.to_dict(), same.to_dict()]
+    )
     assert text.count('class="player"') == 2
     assert text.count('class="pair"') == 2
 
@@ -74,11 +76,30 @@ def test_what_is_left_out_is_said(pair: tuple[Path, Path], tmp_path: Path) -> No
     record = found.records[0]
     assert record["frames"] == 40
     assert "standard_stability" not in record
-    notes = [line for line in quality_lines(record) if line.startswith("note: ")]
-    assert len(notes) == 4
+    notes = [line for line in measures_text(record) if line.startswith("note: ")]
+    assert len(notes) == 5
     assert notes[0] == ("note: 2 frames have no partner in the other video and are left out.")
-    assert "10 matching features or fewer" in notes[3]
+    assert "Too little of the result" in notes[3]
+    assert "10 matching features or fewer" in notes[4]
     assert "10 matching features or fewer" in found.to_html()
+
+
+def test_frames_from_memory_are_one_result(pair: tuple[Path, Path]) -> None:
+    frames = videos.shaky_clip(6, (160, 120)).frames
+    found = steadyview.evaluate(list(frames), list(frames))
+    assert len(found.records) == 1
+    assert found.records[0]["frames"] == 6
+    with pytest.raises(InputError, match="results: none"):
+        steadyview.evaluate(frames, [])
+    with pytest.raises(InputError, match="source: an iterator"):
+        steadyview.evaluate(iter(frames), [str(pair[0]), str(pair[1])])
+
+
+def test_names_end_no_script(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    name = shutil.copy(pair[1], tmp_path / "<!--<script>.mp4")
+    text = steadyview.evaluate(str(pair[0]), str(name)).to_html()
+    assert text.count("<script") == 2
+    assert "<!--" not in text
 
 
 def test_results_of_one_name_have_a_row_each(pair: tuple[Path, Path], tmp_path: Path) -> None:
@@ -162,7 +183,9 @@ class Visit(BaseHTTPRequestHandler):
 def test_it_plays_and_seeks_in_chromium(
     pair: tuple[Path, Path], quality: QualityReport, tmp_path: Path
 ) -> None:
-    text = evaluation_html(pair[0], [pair[1]], [quality]).replace("</main>", CLICKS)
+    text = evaluation_html(pair[0], [pair[1]], [quality], [quality.to_dict()]).replace(
+        "</main>", CLICKS
+    )
     answers: queue.Queue[str] = queue.Queue()
     handler = type("Page", (Visit,), {"text": text, "found": answers})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

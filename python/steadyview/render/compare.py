@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..metrics.pairing import paired_by_order
 from ..video.info import Frame, VideoInfo, pixel_format
 from ..video.reader import open_video
 from ..video.writer import VideoWriter
@@ -32,7 +33,10 @@ def compare_side_by_side(
     overwrite: bool = False,
     progress: Callable[[str, int, int | None], None] | None = None,
 ) -> int:
-    """Writes a video that shows two videos at once, frame by frame, with the sound of the first.
+    """Writes a video that shows two videos at once, with the sound of the first.
+
+    Beside each frame of the first is the one of the second that is nearest in time; where both have
+    one number of frames and clocks of different rates, the next one in order.
 
     Args:
         before, after: the videos; the second is scaled to the height of the first.
@@ -44,7 +48,7 @@ def compare_side_by_side(
         progress: called with "compare", the frames done, and how many there are (or None).
 
     Returns:
-        The number of frames written: that of the shorter video.
+        The number of frames written: that of the first video while the second goes on.
 
     Raises:
         InputError: one of the videos cannot be read.
@@ -57,7 +61,8 @@ def compare_side_by_side(
         scale = min(1.0, room / max(_width_at(info, second.info), info.width))
         height = _even(info.height * scale)
         compose = wipe_pair if wipe else side_by_side
-        pairs = _pairs(_rgb_frames(first, height), _rgb_frames(second, height))
+        in_order = paired_by_order(os.fspath(before), os.fspath(after))
+        pairs = _pairs(_rgb_frames(first, height), _rgb_frames(second, height), in_order)
         opening = next(pairs, None)
         if opening is None:
             return 0
@@ -150,9 +155,24 @@ def draw_label(image: np.ndarray, text: str, *, at_right: bool = False) -> np.nd
     return image
 
 
-def _pairs(first: Any, second: Any) -> Iterator[tuple[Frame, np.ndarray, np.ndarray]]:
-    for (frame, left), (_, right) in zip(first, second, strict=False):
-        yield frame, left, right
+def _pairs(
+    first: Iterator[tuple[Frame, np.ndarray]],
+    second: Iterator[tuple[Frame, np.ndarray]],
+    in_order: bool,
+) -> Iterator[tuple[Frame, np.ndarray, np.ndarray]]:
+    if in_order:
+        for (frame, left), (_, right) in zip(first, second, strict=False):
+            yield frame, left, right
+        return
+    shown, coming = next(second, None), next(second, None)
+    gap = coming[0].time - shown[0].time if shown and coming else 0.0
+    for frame, left in first:
+        while shown and coming and coming[0].time - frame.time <= frame.time - shown[0].time:
+            gap = coming[0].time - shown[0].time
+            shown, coming = coming, next(second, None)
+        if not shown or (not coming and frame.time - shown[0].time > max(0.75 * gap, 1e-3)):
+            return  # the second has ended
+        yield frame, left, shown[1]
 
 
 def _rgb_frames(reader: Any, height: int) -> Iterator[tuple[Frame, np.ndarray]]:

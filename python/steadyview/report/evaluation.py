@@ -1,7 +1,7 @@
 """The page of `steadyview evaluate`: a video and what stabilisers made of it, whoever did."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ..files import distinct_names
 from .charts import centre_length, figures, legend
-from .html import measures
+from .measures import measures_html
 from .page import page, versions
 from .player import LONGEST, player
 from .series import shake_spectrum
@@ -18,19 +18,25 @@ from .svg import Chart, Line
 __all__ = ["evaluation_html", "worst_places"]
 
 
-def evaluation_html(source: Any, results: Sequence[Any], qualities: Sequence[Any]) -> str:
+def evaluation_html(
+    source: Any,
+    results: Sequence[Any],
+    qualities: Sequence[Any],
+    records: Sequence[Mapping[str, Any]],
+) -> str:
     """The whole page as text.
 
     Args:
         source: the shaky video; a file, or frames from memory.
         results: the steady ones.
         qualities: the `QualityReport` of each.
+        records: the same in plain numbers, and what else was measured.
     """
     videos = [qualities[0].source, *(quality.result for quality in qualities)]
     name, *names = distinct_names(videos)
     pairs = [
-        _pair(source, result, quality, (name, shown), alone=len(results) == 1)
-        for result, quality, shown in zip(results, qualities, names, strict=True)
+        _pair(source, result, quality, record, (name, shown), alone=len(results) == 1)
+        for result, quality, record, shown in zip(results, qualities, records, names, strict=True)
     ]
     first = qualities[0]
     return page(
@@ -42,7 +48,7 @@ def evaluation_html(source: Any, results: Sequence[Any], qualities: Sequence[Any
         {
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "versions": versions(),
-            "qualities": [quality.to_dict() for quality in qualities],
+            "qualities": records,
         },
         f"{_unmeasured(qualities)}Measured in the videos alone; pixels are those of a frame whose "
         "long side is 640. A click "
@@ -62,12 +68,14 @@ def _unmeasured(qualities: Sequence[Any]) -> str:
     return f"Not measured, since no weights were given: {', '.join(missing)}. "
 
 
-def _pair(source: Any, result: Any, quality: Any, names: tuple[str, str], *, alone: bool) -> str:
+def _pair(
+    source: Any, result: Any, quality: Any, record: Any, names: tuple[str, str], *, alone: bool
+) -> str:
     title = "" if alone else f"<h1>{html.escape(names[1])}</h1>"
     return (
         f'<div class="pair">{title}{_tiles(quality)}'
         f"<section><h2>Before and after</h2>{player(source, result, names)}</section>"
-        f"{measures(quality)}{_charts(quality)}{_worst_table(quality)}</div>"
+        f"{measures_html(record)}{_charts(quality)}{_worst_table(quality)}</div>"
     )
 
 

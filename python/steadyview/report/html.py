@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from .charts import LOW_CONFIDENCE, centre_length, path_charts, quality_charts
+from .measures import measures_html
 from .page import page, versions, write_page
 from .pictures import crop_window, data_url, draw_crop_window, frames_at, shrink
 from .series import PathSeries, path_series
-from .text import remarks
 
-__all__ = ["measures", "report_html", "worst_frames", "write_report"]
+__all__ = ["report_html", "worst_frames", "write_report"]
 
 PICTURE_WIDTH = 480
 
@@ -46,7 +46,7 @@ def report_html(result: Any, quality: Any = None) -> str:
     sections = [
         _tiles(result, quality),
         _notices(result),
-        measures(quality),
+        "" if quality is None else measures_html(quality.to_dict()),
         path_charts(motion, times, before, after),
         quality_charts(result, times, before, after, quality),
         _pictures(result, worst),
@@ -139,87 +139,6 @@ def _notices(result: Any) -> str:
         return ""
     items = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
     return f'<section class="notice"><h2>Worth knowing</h2>{items}</section>'
-
-
-def measures(quality: Any) -> str:
-    """The table of a measured pair, before and after."""
-    if quality is None:
-        return ""
-    lower = "lower is better"
-    rows = [
-        ("Shake above 1 Hz", "px", quality.shake_source.rms, quality.shake_result.rms, 2, lower),
-        ("Wobble (what no homography explains)", "px", quality.wobble_before, quality.wobble_after,
-         2, lower),
-        ("Part of the motion that is slow", "", quality.shake_source.steady_share,
-         quality.shake_result.steady_share, 3, "higher is better"),
-        ("Fine detail kept", "", 1.0, quality.sharpness_kept, 2, "of the source's"),
-        ("Width and height kept", "", 1.0, quality.kept_mean, 2,
-         f"at least {_text(quality.kept_min, 2)} in any frame"),
-        ("Black border pixels", "", 0, quality.border_pixels, 0,
-         "must be 0"),
-        *_scores(quality),
-    ]  # fmt: skip
-    body = "".join(
-        f"<tr><td>{name}</td>{_number(a, digits, unit)}{_number(b, digits, unit)}"
-        f'<td class="soft">{remark}</td></tr>'
-        for name, unit, a, b, digits, remark in rows
-    )
-    notes = "".join(
-        f'<p class="soft">{html.escape(remark)}</p>' for remark in remarks(quality.to_dict())
-    )
-    return (
-        "<section><h2>Before and after, measured in the videos</h2><table><thead><tr>"
-        '<th>Measure</th><th class="number">before</th><th class="number">after</th><th></th>'
-        f"</tr></thead><tbody>{body}</tbody></table>{notes}</section>"
-    )
-
-
-_Row = tuple[str, str, float, float, int, str]
-
-
-def _scores(quality: Any) -> list[_Row]:
-    """Rows of what is measured in the result alone, or on request."""
-    nothing, strict, one = float("nan"), quality.strict, "1 is best"
-    rows: list[_Row] = [
-        ("Stability (strict)", "", nothing, strict.stability.overall, 3, one),
-        ("Distortion (strict), median", "", nothing, strict.distortion_median, 3, one),
-    ]
-    if (standard := quality.standard) is not None:
-        known = standard.to_dict()
-        rows += [
-            (f"{name.capitalize()} (standard)", "", nothing, known[key], 3, "as published")
-            for name, key in (("cropping", "cropping_mean"), ("distortion", "distortion"),
-                              ("stability", "stability"))
-        ]  # fmt: skip
-    for part, key, label, digits in (
-        (quality.geometry, "epipolar_px_10", "Epipolar error, 10 frames on", 3),
-        (quality.reprojection, "reprojection_px", "Reprojection error", 3),
-        (quality.reprojection, "reprojection_outliers", "Part of tracks it leaves out", 3),
-    ):
-        value = None if part is None else part.to_dict().get(key)
-        if value is not None:
-            rows.append(
-                (label, "px" if "px" in key else "", nothing, value, digits, "lower is better")
-            )
-    record = {} if quality.learned is None else quality.learned.to_dict()
-    for label, key, digits, remark in (
-        ("LPIPS to the source, common view", "lpips", 4, "lower is better"),
-        ("LPIPS to the truth, common view", "truth_lpips", 4, "lower is better"),
-        ("CLIP similarity to the source", "clip_similarity", 4, one),
-        ("Aesthetic rating", "aesthetic", 2, "higher is better"),
-        ("DOVER, overall", "dover_overall", 3, "higher is better"),
-        ("FVD", "fvd", 1, "lower is better; one video says little"),
-    ):
-        if key in record:
-            values = (record.get(f"source_{key}"), record[key])
-            before, after = (nothing if value is None else value for value in values)
-            rows.append((label, "", before, after, digits, remark))
-    return rows
-
-
-def _number(value: float, digits: int, unit: str) -> str:
-    text = f"{_text(value, digits)} {unit}".rstrip() if np.isfinite(value) else "–"
-    return f'<td class="number">{text}</td>'
 
 
 def _text(value: float, digits: int) -> str:

@@ -35,7 +35,7 @@ def page(
         scripts: files of this folder.
     """
     folder = Path(__file__).parent
-    facts = json.dumps(manifest, indent=1, default=str, allow_nan=False).replace("</", "<\\/")
+    facts = json.dumps(manifest, indent=1, default=str, allow_nan=False).replace("<", "\\u003c")
     code = "\n".join((folder / name).read_text(encoding="utf-8") for name in scripts)
     return f"""<!DOCTYPE html>
 <html lang="en">
