@@ -127,3 +127,10 @@ def test_parquet_of_mixed_columns_and_beside_other_tasks(tmp_path: Path) -> None
     assert found["a"].to_pylist() == ["1.5", "many", None]
     assert found["b"].to_pylist() == [1, 0.5, None]
     assert found["c"].to_pylist() == [None, None, str(2**70)]
+
+
+def test_latex_of_any_name() -> None:
+    record = {"category": r"X^1~{a}\b", "tool": "50%_&#$", "status": "ok", "border_pixels": 1}
+    text = summarise([record]).latex()
+    assert r"X\textasciicircum{}1\textasciitilde{}\{a\}\textbackslash{}b" in text
+    assert r"50\%\_\&\#\$" in text

@@ -45,6 +45,10 @@ COLUMNS = (
     Column("border_pixels", "border pixels", 0, "min"),
     Column("truth_path_error_px", "path error (px)", 3, "min"),
     Column("truth_aligned_psnr_db", "PSNR (dB)", 1, "max"),
+    Column("truth_aligned_ssim", "SSIM", 3, "max"),
+    Column("epipolar_px_10", "epipolar (px)", 3, "min"),
+    Column("reprojection_px", "reprojection (px)", 3, "min"),
+    Column("warp_error", "flow-warp", 2, "min"),
     Column("truth_lpips", "LPIPS (truth)", 4, "min"),
     Column("lpips", "LPIPS", 4, "min"),
     Column("clip_similarity", "CLIP", 4, "max"),
@@ -336,4 +340,6 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _tex(text: str) -> str:
-    return "".join("\\" + c if c in "_%&#$" else c for c in text)
+    special = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+    special |= {c: "\\" + c for c in "_%&#${}"}
+    return "".join(special.get(c, c) for c in text)
