@@ -70,6 +70,13 @@ void forward(const Harmonics<T>& h, int64_t first, int64_t last) {
   }
 }
 
+// A gradient of 0 is none, whatever the coefficients: those that are not finite are not drawn.
+template <typename T>
+STEADYVIEW_HOST_DEVICE bool has_gradient(const HarmonicsGradient<T>& g, int64_t i) {
+  const T* v = g.grad_colors + 3 * i;
+  return (!g.forward.masks || g.forward.masks[i]) && (v[0] != 0 || v[1] != 0 || v[2] != 0);
+}
+
 // Writes the gradient by the coefficients of Gaussian i, whose basis is given, and the products of
 // its coefficients with the gradient by its colour.
 template <int terms, typename T>
@@ -78,9 +85,8 @@ STEADYVIEW_HOST_DEVICE void gradient_row(const HarmonicsGradient<T>& g, int64_t 
   const Harmonics<T>& h = g.forward;
   const T* __restrict c = h.coefficients + i * h.terms * 3;
   T* __restrict grad = g.grad_coefficients + i * h.terms * 3;
-  const bool wanted = !h.masks || h.masks[i];
   const T *v = g.grad_colors + 3 * i, x = v[0], y = v[1], z = v[2];
-  if (!wanted) {
+  if (!has_gradient(g, i)) {
     for (int64_t k = 0; k < 3 * h.terms; ++k) grad[k] = 0;
     for (int k = 0; k < terms; ++k) dots[k] = 0;
     return;
@@ -127,7 +133,7 @@ void backward(const HarmonicsGradient<T>& g, int64_t first, int64_t last) {
     for (int l = 0; l < n; ++l) {
       T along = 0;
       for (int j = 0; j < 3; ++j) along += by_unit[j][l] * d.xyz[j][l];
-      const bool wanted = !g.forward.masks || g.forward.masks[i + l];
+      const bool wanted = has_gradient(g, i + l);
       for (int j = 0; j < 3; ++j) {
         const T across = (by_unit[j][l] - along * d.xyz[j][l]) * d.inverse[l];
         g.grad_directions[3 * (i + l) + j] = wanted ? across : T(0);

@@ -106,6 +106,12 @@ __global__ void harmonics_kernel(Harmonics<float> h) {
   for (int j = 0; j < 3; ++j) h.colors[3 * i + j] = sum[j];
 }
 
+// A gradient of 0 is none, whatever the coefficients: those that are not finite are not drawn.
+__device__ bool has_gradient(const HarmonicsGradient<float>& g, int64_t i) {
+  const float* v = g.grad_colors + 3 * i;
+  return (!g.forward.masks || g.forward.masks[i]) && (v[0] != 0 || v[1] != 0 || v[2] != 0);
+}
+
 template <int degree>
 __global__ void harmonics_gradient_kernel(HarmonicsGradient<float> g) {
   constexpr int terms = (degree + 1) * (degree + 1);
@@ -113,7 +119,7 @@ __global__ void harmonics_gradient_kernel(HarmonicsGradient<float> g) {
   const int64_t i = first_item();
   if (i >= h.count) return;
   float unit[3], basis[terms], slopes[terms][3], by_unit[3] = {};
-  const bool wanted = !h.masks || h.masks[i];
+  const bool wanted = has_gradient(g, i);
   const float inverse = unit_direction(h, i, unit);
   harmonics<degree, true>(unit[0], unit[1], unit[2], basis, slopes);
   const float *c = h.coefficients + i * h.terms * 3, *v = g.grad_colors + 3 * i;
@@ -144,12 +150,12 @@ __global__ void harmonics_adam_kernel(HarmonicsGradient<float> g, Adam a) {
   const float inverse = unit_direction(h, i, unit);
   harmonics<degree, true>(unit[0], unit[1], unit[2], basis, slopes);
   const float* v = g.grad_colors + 3 * i;
-  const bool stepped = !a.seen || a.seen[i];
+  const bool wanted = has_gradient(g, i), stepped = !a.seen || a.seen[i];
   for (int64_t k = 0; k < h.terms; ++k) {
     const int64_t at = (i * h.terms + k) * 3;
     const float* c = a.values + at;
     const float dot = v[0] * c[0] + v[1] * c[1] + v[2] * c[2];
-    const float share = k < terms ? basis[k] : 0;
+    const float share = wanted && k < terms ? basis[k] : 0;
     for (int j = 0; j < 3; ++j) {
       if (k < terms) by_unit[j] += dot * slopes[k][j];
     }
@@ -161,7 +167,7 @@ __global__ void harmonics_adam_kernel(HarmonicsGradient<float> g, Adam a) {
   }
   const float along = by_unit[0] * unit[0] + by_unit[1] * unit[1] + by_unit[2] * unit[2];
   for (int j = 0; j < 3; ++j) {
-    g.grad_directions[3 * i + j] = (by_unit[j] - along * unit[j]) * inverse;
+    g.grad_directions[3 * i + j] = wanted ? (by_unit[j] - along * unit[j]) * inverse : 0;
   }
 }
 

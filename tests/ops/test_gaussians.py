@@ -172,6 +172,31 @@ def test_a_color_that_is_not_finite(torch, ops, channel, number):
         ops.rasterization(**leaves, width=WIDTH, height=HEIGHT, strict=True)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_harmonic_that_is_not_finite(torch, ops, number, packed):
+    """Its Gaussian is left out and counted; it does no harm to the others' gradients."""
+    values = scene(torch, dtype=torch.float32)
+    values["colors"] = torch.randn((60, 16, 3), generator=torch.Generator().manual_seed(1)) / 3
+    values["colors"][8, 5, 0] = number
+    leaves = {k: v.clone().requires_grad_() for k, v in values.items()}
+    options = {"width": WIDTH, "height": HEIGHT, "sh_degree": 3, "packed": packed}
+    image, alphas, meta = ops.rasterization(**leaves, **options)
+    assert meta["invalid"].tolist() == [1]
+    values["colors"][8], values["opacities"][8] = 0, 0
+    others = {k: v.requires_grad_() for k, v in values.items()}
+    expected, alpha, _ = ops.rasterization(**others, **options)
+    assert torch.equal(image, expected)
+    assert torch.equal(alphas, alpha)
+    (image.sum() + alphas.sum()).backward()
+    (expected.sum() + alpha.sum()).backward()
+    for key, leaf in leaves.items():
+        # Not equal: with fewer splats in a list, sums are taken in other groups.
+        torch.testing.assert_close(leaf.grad, others[key].grad, rtol=1e-4, atol=1e-4, msg=key)
+    with pytest.raises(ValueError, match="1 Gaussians have a number that is not finite"):
+        ops.rasterization(**leaves, **options, strict=True)
+
+
 def test_cameras_and_layouts(torch, ops):
     values = scene(torch)
     values["viewmats"] = values["viewmats"].repeat(3, 1, 1)

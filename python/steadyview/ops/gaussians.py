@@ -1,5 +1,6 @@
 """Rendering of 3-D Gaussians (C++ room `gaussians`), under gsplat's names."""
 
+import math
 from typing import Any
 
 import torch
@@ -159,7 +160,12 @@ def rasterization(
     if "RGB" in render_mode:
         own = colors if len(colors.shape) == _shared_dims(sh_degree) else bands.repeat(colors)
         values = _colors_of(own, means, bands.viewmats, radii, sh_degree)
-        invalid = invalid + _bad_colors(values.detach(), radii)
+        bad = _bad_colors(values.detach(), radii)
+        if bad is not None:
+            invalid = invalid + bad.sum(1)
+            values = values.masked_fill(bad.flatten()[:, None], math.nan)  # not drawn, then
+        if sh_degree is not None:
+            values = values.clamp(min=0)
     if strict and int(invalid.sum()) > 0:
         raise ValueError(f"{int(invalid.max())} Gaussians have a number that is not finite")
 
@@ -252,7 +258,7 @@ def _check_colors(colors: Tensor, C: int, N: int, sh_degree: int | None) -> None
 def _colors_of(
     colors: Tensor, means: Tensor, viewmats: Tensor, radii: Tensor, sh_degree: int | None
 ) -> Tensor:
-    """`(C * N, D)`."""
+    """`(C * N, D)`, harmonics with their 0.5, but not clamped yet."""
     C, N = radii.shape[:2]
     if sh_degree is None:
         return colors.expand(C, N, colors.shape[-1]).flatten(0, 1)
@@ -268,12 +274,12 @@ def _colors_of(
         for c in range(C)
     ]
     values = results[0] if C == 1 else torch.cat(results)
-    return (values + 0.5).clamp(min=0)
+    return values + 0.5
 
 
-def _bad_colors(values: Tensor, radii: Tensor) -> Tensor | int:
-    """How many of each image's splats in view have a colour that is not finite."""
+def _bad_colors(values: Tensor, radii: Tensor) -> Tensor | None:
+    """`(C, N)` which splats in view have a colour that is not finite; None when none has."""
     if values.is_cpu and not torch.compiler.is_compiling() and values.sum().isfinite():
-        return 0  # as nearly always, and soon found
+        return None  # as nearly always, and soon found
     finite = (values * 0).sum(-1) == 0
-    return (in_view(radii) & ~finite.reshape(radii.shape[:2])).sum(1)
+    return in_view(radii) & ~finite.reshape(radii.shape[:2])
