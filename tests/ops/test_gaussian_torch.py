@@ -116,6 +116,26 @@ def test_opcheck(torch, ops):
     )  # fmt: skip
 
 
+def test_a_second_derivative_raises(torch, ops):
+    """Of every operator: silently it would be 0."""
+    names = torch._C._dispatch_get_registrations_for_dispatch_key("CPU")
+    names = [n for n in names if n.startswith("steadyview::") and n.endswith("_backward")]
+    assert len(names) >= 8
+    for name in names:
+        assert torch._C._dispatch_has_kernel_for_dispatch_key(name, "Autograd"), name
+    values = {k: v.requires_grad_() for k, v in scene(torch, count=8).items()}
+    image, _, _ = ops.rasterization(**values, width=20, height=15)
+    (first,) = torch.autograd.grad(image.square().sum(), values["means"], create_graph=True)
+    with pytest.raises(RuntimeError, match="project_gaussians is not differentiable twice"):
+        first.sum().backward()
+    direction = torch.randn((3, 3), requires_grad=True)
+    coefficients = torch.randn((3, 4, 3), requires_grad=True)
+    colors = ops.spherical_harmonics(1, direction, coefficients).square().sum()
+    (first,) = torch.autograd.grad(colors, direction, create_graph=True)
+    with pytest.raises(RuntimeError, match="evaluate_harmonics is not differentiable twice"):
+        torch.autograd.grad(first.sum(), coefficients)
+
+
 def test_compiles_in_one_graph(torch, ops):
     values = {k: v.requires_grad_() for k, v in scene(torch, count=8).items()}
 

@@ -1,4 +1,8 @@
-"""Differentiable tensor operations: one module a C++ room. Needs torch and `steadyview._C`."""
+"""Differentiable tensor operations: one module a C++ room. Needs torch and `steadyview._C`.
+
+Differentiable means once, in reverse mode (`backward`, `torch.autograd.grad`): a second derivative
+raises RuntimeError; forward mode (`torch.func.jvp`) is not there.
+"""
 
 from steadyview.ops import _library  # noqa: F401  first: it says what is missing
 from steadyview.ops.depth import guided_filter, smooth_depth

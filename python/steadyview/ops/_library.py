@@ -63,7 +63,8 @@ def register(
         schema: as `name(Tensor image, ...) -> Tensor`.
         implementation: for CPU and CUDA tensors.
         fake: the result's shape, dtype and device, without data.
-        setup_context, backward: as for `torch.library.register_autograd`.
+        setup_context, backward: as for `torch.library.register_autograd`. An operator that is
+            called `*_backward` and has none raises where a second derivative is asked for.
 
     Returns:
         The operator `torch.ops.steadyview.<name>`.
@@ -74,8 +75,17 @@ def register(
     for device in ("CPU", "CUDA"):
         _library.impl(name, implementation, device)
     torch.library.register_fake(qualified, fake, lib=_library)
+    if backward is None and name.endswith("_backward"):
+        setup_context, backward = None, _once_only(name.removesuffix("_backward"))
     if backward is not None:
         torch.library.register_autograd(
             qualified, backward, setup_context=setup_context, lib=_library
         )
     return getattr(torch.ops.steadyview, name).default
+
+
+def _once_only(name: str) -> Callable[..., Any]:
+    def refuse(ctx: Any, *grads: Any) -> Any:
+        raise RuntimeError(f"steadyview's {name} is not differentiable twice")
+
+    return refuse

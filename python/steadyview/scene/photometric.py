@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from steadyview import _core
 
@@ -84,6 +85,7 @@ class _Photometric(torch.autograd.Function):
         return image.new_tensor(value)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
         if not (grad.is_cpu and float(grad) == 1):  # as it is where the loss is all there is
