@@ -126,6 +126,10 @@ def measure(command: str, cwd: Path, timeout: float = 3600) -> Run:
         finally:
             watch.stop()
             _kill(process.pid)  # and Ctrl-C does not reach a session of its own
+            for _ in range(200):  # until they are gone, and their files can be deleted
+                if not _session_resident(process.pid):
+                    break
+                time.sleep(0.005)
             if usage is None:
                 process.wait()
         process.returncode = os.waitstatus_to_exitcode(status)
