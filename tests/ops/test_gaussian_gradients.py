@@ -100,3 +100,22 @@ def test_absolute_gradients(torch, ops):
         loss.backward()
         torch.testing.assert_close(means2d.absgrad, total, rtol=0, atol=1e-12)
         torch.testing.assert_close(means2d.grad, single, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_was_drawn_may_be_changed_in_place(torch, ops, packed):
+    """As gsplat's trainer does: `render_colors[~masks] = 0`."""
+    masks = torch.rand((1, HEIGHT, WIDTH), generator=torch.Generator().manual_seed(1)) > 0.5
+    results = []
+    for in_place in (True, False):
+        leaves = {k: v.requires_grad_() for k, v in scene(torch).items()}
+        image, alphas, _ = ops.rasterization(**leaves, width=WIDTH, height=HEIGHT, packed=packed)
+        if in_place:
+            image[~masks] = 0
+            alphas.mul_(2)
+        else:
+            image, alphas = image * masks[..., None], alphas * 2
+        loss = image.square().sum() + alphas.square().sum()
+        results.append(torch.autograd.grad(loss, list(leaves.values())))
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)

@@ -141,6 +141,7 @@ def test_compiles_in_one_graph(torch, ops):
 
     def loss(values):
         image, alphas, _ = ops.rasterization(**values, width=20, height=15, packed=False)
+        image[:, 3:5] = 0
         return image.square().sum() + alphas.sum()
 
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")

@@ -129,7 +129,11 @@ def _rasterize(means2d: Tensor, absolute: Tensor | None, *rest: Any) -> tuple[Te
 
 def _raster_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     means2d, absolute, *rest = inputs[:12]
-    ctx.save_for_backward(*output, means2d, *rest)
+    ctx.save_for_backward(means2d, *rest)
+    # What was drawn may be changed in place, as gsplat's may; saved as the others it might not be.
+    traced = type(output[0]) is not Tensor
+    ctx.drawn = tuple(x.clone() if traced else x.detach() for x in output)
+    ctx.versions = tuple(x._version for x in ctx.drawn)
     ctx.with_abs = absolute is not None
     ctx.tile_size = inputs[12]
     ctx.set_materialize_grads(False)  # alphas mostly have none
@@ -138,16 +142,20 @@ def _raster_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Ten
 def _raster_backward(
     ctx: Any, grad_image: Tensor | None, grad_alphas: Tensor | None
 ) -> tuple[Any, ...]:
-    saved = ctx.saved_tensors
+    saved, (image, alphas) = ctx.saved_tensors, ctx.drawn
+    if tuple(x._version for x in ctx.drawn) != ctx.versions:  # draw what is not there any more
+        with torch.no_grad():
+            size = (image.shape[2], image.shape[1])
+            image, alphas = rasterize_gaussians(saved[0], None, *saved[1:], ctx.tile_size, *size)
     if grad_image is None:
-        grad_image = torch.zeros_like(saved[0])
+        grad_image = torch.zeros_like(image)
     by_means2d, by_conics, by_colors, by_opacities, absolute = _rasterize_gaussians_backward(
-        grad_image, grad_alphas, *saved, ctx.tile_size, ctx.with_abs
+        grad_image, grad_alphas, image, alphas, *saved, ctx.tile_size, ctx.with_abs
     )
     by_background = None
     if ctx.needs_input_grad[7]:
         # Running sums: unlike sum(), in an order that does not depend on the number of threads.
-        by_background = grad_image * (1 - saved[1])
+        by_background = grad_image * (1 - alphas)
         by_background = by_background.cumsum(2)[:, :, -1].cumsum(1)[:, -1]
     return (
         by_means2d, absolute if ctx.with_abs else None, by_conics, by_colors, by_opacities,
