@@ -14,7 +14,7 @@ using namespace depth;
 
 // Rows that a window slides down from where it is summed up anew: longer bands sum up less twice,
 // shorter ones share the work better.
-constexpr int64_t kBand = 128;
+constexpr int64_t kBand = 64;
 
 // Calls body(picture, first, last) for bands of rows.
 template <typename T, typename Body>

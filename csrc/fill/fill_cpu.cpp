@@ -91,12 +91,30 @@ void fill_gaps(const Picture<T>& p) {
   const FillHoles<T>& f = p.f;
   const FillScratch<T>& s = f.scratch;
   if (f.gap == 0) return;
-  for_rows(f.height, [&](int64_t y) {
-    std::copy_n(s.known + y * f.width, f.width, s.kept + y * f.width);
-    for_bytes(s.known + y * f.width, 0, f.width, [&](int64_t x) {
-      s.kept[y * f.width + x] = fill_gap(p.values, s.known, f.depth ? s.depth : nullptr, f.channels,
-                                         f.height, f.width, f.gap, y, x);
-    });
+  T* depth = f.depth ? s.depth : nullptr;
+  parallel_for(0, f.height, kRows, [&](int64_t y, int64_t last) {
+    const bool near = f.gap <= kShortGap;
+    std::vector<uint8_t> steps(static_cast<size_t>(near ? 8 * f.width : 0));
+    for (; y < last; ++y) {
+      uint8_t* kept = s.kept + y * f.width;
+      std::copy_n(s.known + y * f.width, f.width, kept);
+      if (!std::memchr(kept, 0, static_cast<size_t>(f.width))) continue;
+      const auto fill = [&](int64_t x, auto steps_in) {
+        kept[x] = fill_gap(p.values, depth, f.channels, f.height, f.width, f.gap, y, x, steps_in);
+      };
+      if (near) kernels<T>().measure_gaps(s.known, f.height, f.width, f.gap, y, steps.data());
+      for_bytes(s.known + y * f.width, 0, f.width, [&](int64_t x) {
+        if (near) {
+          fill(x, [&](int direction) {
+            return int64_t{steps[static_cast<size_t>(direction * f.width + x)]};
+          });
+        } else {
+          fill(x, [&](int direction) {
+            return steps_to_known(s.known, f.height, f.width, y, x, direction, f.gap);
+          });
+        }
+      });
+    }
   });
 }
 

@@ -47,10 +47,14 @@ __global__ void fill_gaps(FillHoles<T> f) {
   for (int64_t i = first_item(); i < f.batch * pixels; i += item_step()) {
     const Pixel p = pixel_of(f, i);
     const uint8_t* known = f.scratch.known + p.n * pixels;
-    f.scratch.kept[i] = known[p.at] ? uint8_t{1}
-                                    : fill_gap(f.output + p.n * f.channels * pixels, known,
-                                               f.depth ? f.scratch.depth + p.n * pixels : nullptr,
-                                               f.channels, f.height, f.width, f.gap, p.y, p.x);
+    const auto steps = [&](int direction) {
+      return steps_to_known(known, f.height, f.width, p.y, p.x, direction, f.gap);
+    };
+    f.scratch.kept[i] = known[p.at]
+                            ? uint8_t{1}
+                            : fill_gap(f.output + p.n * f.channels * pixels,
+                                       f.depth ? f.scratch.depth + p.n * pixels : nullptr,
+                                       f.channels, f.height, f.width, f.gap, p.y, p.x, steps);
   }
 }
 

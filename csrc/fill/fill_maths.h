@@ -2,6 +2,8 @@
 
 // Lines through holes and the levels of the pyramid, for both twins.
 
+#include <cmath>
+
 #include "common/sampling.h"
 #include "fill/fill.h"
 
@@ -55,40 +57,39 @@ STEADYVIEW_HOST_DEVICE T gap_share(int64_t near, int64_t away, T depth_near, T d
 }
 
 // The line across a gap through hole pixel (y, x) whose ends differ least in `image`, one image's
-// channels.
-template <typename T>
-STEADYVIEW_HOST_DEVICE Gap find_gap(const T* image, const uint8_t* known, int64_t channels,
-                                    int64_t height, int64_t width, int64_t gap, int64_t y,
-                                    int64_t x) {
+// channels. steps(direction) are those to a known pixel, 0 where they are more than the gap.
+template <typename T, typename Steps>
+STEADYVIEW_HOST_DEVICE Gap find_gap(const T* image, int64_t channels, int64_t height, int64_t width,
+                                    int64_t gap, int64_t y, int64_t x, Steps steps) {
+  // Without branches, which would be guessed wrong half of the time.
   Gap best{-1, 0, 0};
   T least_difference = T(0);
   for (int line = 0; line < 4; ++line) {
-    const int64_t near = steps_to_known(known, height, width, y, x, line, gap);
-    if (near == 0) continue;
-    const int64_t away =
-        steps_to_known(known, height, width, y, x, line + 4, least(gap, gap + 1 - near));
-    if (away == 0) continue;
+    const int64_t near = steps(line), away = steps(line + 4);
+    const bool whole = (near > 0) & (away > 0) & (near + away <= gap + 1);
     const int64_t step = step_y(line) * width + step_x(line);
-    const T* at = image + y * width + x;
+    const T* a = image + y * width + x + (whole ? near * step : 0);
+    const T* b = image + y * width + x - (whole ? away * step : 0);
     T difference = 0;
     for (int64_t c = 0; c < channels; ++c) {
-      const T d = at[c * height * width + near * step] - at[c * height * width - away * step];
-      difference += d < 0 ? -d : d;
+      difference += std::fabs(a[c * height * width] - b[c * height * width]);
     }
-    if (best.line >= 0 && !(difference < least_difference)) continue;
-    least_difference = difference;
-    best = {line, near, away};
+    const bool better = whole & ((best.line < 0) | (difference < least_difference));
+    least_difference = better ? difference : least_difference;
+    best.line = better ? line : best.line;
+    best.near = better ? near : best.near;
+    best.away = better ? away : best.away;
   }
   return best;
 }
 
 // Fills pixel (y, x) of a hole across a gap, if there is one: its channels in `values`, which hold
 // the known ones, and its depth, unless null. What goes into `kept`.
-template <typename T>
-STEADYVIEW_HOST_DEVICE uint8_t fill_gap(T* values, const uint8_t* known, T* depth, int64_t channels,
-                                        int64_t height, int64_t width, int64_t gap, int64_t y,
-                                        int64_t x) {
-  const Gap found = find_gap(values, known, channels, height, width, gap, y, x);
+template <typename T, typename Steps>
+STEADYVIEW_HOST_DEVICE uint8_t fill_gap(T* values, T* depth, int64_t channels, int64_t height,
+                                        int64_t width, int64_t gap, int64_t y, int64_t x,
+                                        Steps steps) {
+  const Gap found = find_gap(values, channels, height, width, gap, y, x, steps);
   if (found.line < 0) return 0;
   const int64_t step = step_y(found.line) * width + step_x(found.line), at = y * width + x;
   const int64_t a = at + found.near * step, b = at - found.away * step;

@@ -41,6 +41,23 @@ void clean_depth(const T* __restrict depth, const uint8_t* __restrict known, int
   }
 }
 
+void measure_gaps(const uint8_t* known, int64_t height, int64_t width, int64_t gap, int64_t y,
+                  uint8_t* steps) {
+  for (int direction = 0; direction < 8; ++direction) {
+    const int64_t dy = step_y(direction), dx = step_x(direction);
+    uint8_t* __restrict to = steps + direction * width;
+    for (int64_t x = 0; x < width; ++x) to[x] = 0;
+    for (int64_t s = gap; s > 0; --s) {  // the nearest last
+      const int64_t row = y + s * dy;
+      if (row < 0 || row >= height) continue;
+      const uint8_t* __restrict from = known + row * width;
+      const int64_t first = dx < 0 ? s : 0, last = dx > 0 ? width - s : width;
+      const uint8_t number = static_cast<uint8_t>(s);
+      for (int64_t x = first; x < last; ++x) to[x] = from[x + s * dx] ? number : to[x];
+    }
+  }
+}
+
 inline __attribute__((always_inline)) uint8_t lesser(uint8_t a, uint8_t b) { return a < b ? a : b; }
 
 void rim(const uint8_t* above, const uint8_t* here, const uint8_t* below, int64_t width,
@@ -155,7 +172,7 @@ void push(const PushRows<T>& r) {
 
 template <typename T>
 Rows<T> rows() {
-  return {prepare<T>, clean_depth<T>, rim, pull<T>, normalise<T>, push<T>};
+  return {prepare<T>, clean_depth<T>, measure_gaps, rim, pull<T>, normalise<T>, push<T>};
 }
 
 }  // namespace

@@ -36,6 +36,9 @@ struct PushRows {
   T* values;  // (width): push, times 1 - opacity(weight), is added; null weight: times 1
 };
 
+// Gaps of more pixels are walked across.
+inline constexpr int64_t kShortGap = 64;
+
 template <typename T>
 struct Rows {
   // known = no hole and finite; output = image, or 0 where not known. Channels are `stride` apart.
@@ -43,6 +46,10 @@ struct Rows {
                   int64_t width, uint8_t* known, T* output);
   // depth where it is known, positive and finite, else 0
   void (*clean_depth)(const T* depth, const uint8_t* known, int64_t width, T* output);
+  // Steps to the next known pixel from the pixels of row y, at most `gap`, in each of the eight
+  // directions: (8, width), 0 where there is none.
+  void (*measure_gaps)(const uint8_t* known, int64_t height, int64_t width, int64_t gap, int64_t y,
+                       uint8_t* steps);
   // 1 where a pixel is not 0 and one of the nine is. The rows may be null, but for the middle one.
   void (*rim)(const uint8_t* above, const uint8_t* here, const uint8_t* below, int64_t width,
               uint8_t* rim);
