@@ -49,7 +49,7 @@ cpp-test: $(VENV)/.install
 	    STEADYVIEW_TEST_EXTENSION=$$(ls build/cpp/_C*.so) $(BIN)/python -m pytest -q -n 2 $(CUDA_TESTS)
 
 bench: $(VENV)/.install
-	for script in video motion path warp multiplane stereo gaussians fitting metrics stabilize; do \
+	for script in video motion path warp multiplane fill stereo gaussians fitting metrics stabilize; do \
 	    $(BIN)/python benchmarks/$$script.py --json benchmarks/results/$$script.json || exit 1; done
 
 clean:

@@ -182,6 +182,14 @@ def kernels() -> str:
     ):
         ratio = f"{ms[peer][0] / ms[ours][0]:.1f}"
         lines.append([name, f"{ms[ours][0]:.1f} ms", label, ratio])
+    fills = json.loads((RESULTS / "fill.json").read_text())["rows"]
+    row = next(r for r in fills if r["size"] == "720p")
+    for name, key, label in (
+        ("`fill_holes` with depth, 9 % holes", "fill, depth", "OpenCV inpaint"),
+        ("`guided_filter`, radius 30", "guided", "of OpenCV boxFilter"),
+        ("`smooth_depth`, a frame", "smooth", "of OpenCV remap, boxFilter"),
+    ):
+        lines.append([name, f"{row['ms'][key]:.1f} ms", label, f"{row['ratios'][key]:.1f}"])
     splats = json.loads((RESULTS / "gaussians.json").read_text())["results"]
     row = next(r for r in splats if (r["count"], r["size"], r["threads"]) == (100000, "720p", 2))
     for name, key, theirs in (("", "forward_ms", 272), (", gradients", "both_ms", 330)):
