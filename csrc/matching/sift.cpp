@@ -1,8 +1,14 @@
 #include "matching/sift.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <tuple>
 
@@ -34,118 +40,12 @@ const PatchKernels& active_patch_kernels() { return STEADYVIEW_FOR_ISA(matching,
 
 namespace {
 
-constexpr int kSteps = 5;
-constexpr float kContrast = 0.04f, kEdge = 10.f;
 constexpr int kOrientations = 36;
 
 struct Feature {
   float x, y, size, angle, response;
   std::array<uint8_t, kSiftLength> descriptor;
 };
-
-struct Extremum {
-  int column, row, layer;
-  float dx, dy, dlayer;  // of the fitted parabola's top
-  float contrast;
-};
-
-// Differences of blurred images around a point.
-class Neighbours {
- public:
-  Neighbours(const Octave& octave, const Extremum& e) {
-    for (int i = 0; i < 4; ++i) {
-      const auto image = static_cast<size_t>(e.layer - 1 + i);
-      if (image < kImages) {
-        const Plane& plane = octave.blurred[image];
-        images_[i] = {plane.row(e.row) + e.column, plane.stride};
-      } else {
-        last_ = last_image(octave, e.column, e.row);
-        images_[i] = {&last_.rows[1][1], 4};
-      }
-    }
-  }
-  Neighbours(const Neighbours&) = delete;  // it points into itself
-
-  float middle() const { return at(0, 0); }
-  std::array<float, 3> slopes() const {
-    constexpr float scale = 0.5f / 255;
-    return {(at(1, 0) - at(-1, 0)) * scale, (at(0, 1) - at(0, -1)) * scale,
-            (above(0, 0) - below(0, 0)) * scale};
-  }
-  // xx, yy, ss, xy, xs, ys
-  std::array<float, 6> curvatures() const {
-    constexpr float scale = 1.f / 255, cross = 0.25f / 255;
-    const float twice = at(0, 0) * 2;
-    return {(at(1, 0) + at(-1, 0) - twice) * scale,
-            (at(0, 1) + at(0, -1) - twice) * scale,
-            (above(0, 0) + below(0, 0) - twice) * scale,
-            (at(1, 1) - at(-1, 1) - at(1, -1) + at(-1, -1)) * cross,
-            (above(1, 0) - above(-1, 0) - below(1, 0) + below(-1, 0)) * cross,
-            (above(0, 1) - above(0, -1) - below(0, 1) + below(0, -1)) * cross};
-  }
-
- private:
-  float difference(size_t i, int dx, int dy) const {
-    return images_[i + 1].at(dx, dy) - images_[i].at(dx, dy);
-  }
-  float below(int dx, int dy) const { return difference(0, dx, dy); }
-  float at(int dx, int dy) const { return difference(1, dx, dy); }
-  float above(int dx, int dy) const { return difference(2, dx, dy); }
-
-  struct Image {
-    const float* middle;
-    int64_t stride;
-    float at(int dx, int dy) const { return middle[dy * stride + dx]; }
-  };
-  Image images_[4];
-  Around last_;
-};
-
-// Minus the solution of the symmetric system by Cramer's rule; zeros when it is singular.
-std::array<float, 3> top_of(const std::array<float, 6>& h, const std::array<float, 3>& b) {
-  const auto [xx, yy, ss, xy, xs, ys] = h;
-  const float det = xx * (yy * ss - ys * ys) - xy * (xy * ss - ys * xs) + xs * (xy * ys - yy * xs);
-  if (det == 0) return {0, 0, 0};
-  const float d = -1 / det;
-  return {d * (b[0] * (yy * ss - ys * ys) - xy * (b[1] * ss - ys * b[2]) +
-               xs * (b[1] * ys - yy * b[2])),
-          d * (xx * (b[1] * ss - ys * b[2]) - b[0] * (xy * ss - ys * xs) +
-               xs * (xy * b[2] - b[1] * xs)),
-          d * (xx * (yy * b[2] - b[1] * ys) - xy * (xy * b[2] - b[1] * xs) +
-               b[0] * (xy * ys - yy * xs))};
-}
-
-// Whether the parabola's top is high enough, and no edge's; its height.
-bool is_feature(const Neighbours& around, Extremum& e) {
-  const auto slopes = around.slopes();
-  const float rise = slopes[0] * e.dx + slopes[1] * e.dy + slopes[2] * e.dlayer;
-  e.contrast = around.middle() * (1.f / 255) + rise * 0.5f;
-  if (std::abs(e.contrast) * kLayers < kContrast) return false;
-  const auto h = around.curvatures();
-  const float trace = h[0] + h[1], det = h[0] * h[1] - h[3] * h[3];
-  return det > 0 && trace * trace * kEdge < (kEdge + 1) * (kEdge + 1) * det;
-}
-
-// Moves an extremum to the top of a parabola through its neighbours; false when it is no feature.
-bool refine(const Octave& octave, Extremum& e) {
-  const Plane& plane = octave.blurred[0];
-  for (int step = 0; step < kSteps; ++step) {
-    const Neighbours around(octave, e);
-    const auto top = top_of(around.curvatures(), around.slopes());
-    std::tie(e.dx, e.dy, e.dlayer) = std::tuple(top[0], top[1], top[2]);
-    const float farthest = std::max({std::abs(top[0]), std::abs(top[1]), std::abs(top[2])});
-    if (farthest < 0.5f) return is_feature(around, e);
-    if (!(farthest < 1e6f)) return false;
-    e.column += static_cast<int>(std::lrint(top[0]));
-    e.row += static_cast<int>(std::lrint(top[1]));
-    e.layer += static_cast<int>(std::lrint(top[2]));
-    if (e.layer < 1 || e.layer > kLayers || e.column < kBorder || e.row < kBorder ||
-        e.column >= plane.width - kBorder || e.row >= plane.height - kBorder) {
-      return false;
-    }
-  }
-  return false;
-}
 
 // Angles of the histogram's peaks, degrees.
 std::vector<float> orientations(const PatchParams& patch) {
@@ -199,48 +99,48 @@ void describe(const Octave& octave, const Extremum& e, const Extremum& next, flo
   }
 }
 
-void prefetch(const Octave& octave, const Candidate& candidate, int layer) {
-  for (int i = layer - 1; i < std::min(layer + 3, kImages); ++i) {
-    const Plane& plane = octave.blurred[static_cast<size_t>(i)];
-    for (int dy = -1; dy <= 1; ++dy) {
-      __builtin_prefetch(plane.row(candidate.row + dy) + candidate.column);
-    }
-  }
-}
-
-void find_in(const Octave& octave, std::vector<Feature>& features) {
+void describe(const Octave& octave, std::vector<Feature>& features) {
   const float unit = 0.5f * static_cast<float>(int64_t{1} << octave.index);
   std::vector<float> scratch;
-  std::vector<Extremum> extrema;
-  for (int layer = 1; layer <= kLayers; ++layer) {
-    const auto& candidates = octave.candidates[static_cast<size_t>(layer)];
-    for (size_t i = 0; i < candidates.size(); ++i) {
-      prefetch(octave, candidates[std::min(i + 8, candidates.size() - 1)], layer);
-      Extremum e{candidates[i].column, candidates[i].row, layer, 0, 0, 0, 0};
-      if (refine(octave, e)) extrema.push_back(e);
+  for (const std::vector<Extremum>& extrema : octave.features) {
+    for (size_t i = 0; i < extrema.size(); ++i) {
+      describe(octave, extrema[i], extrema[std::min(i + 1, extrema.size() - 1)], unit, scratch,
+               features);
     }
-  }
-  for (size_t i = 0; i < extrema.size(); ++i) {
-    describe(octave, extrema[i], extrema[std::min(i + 1, extrema.size() - 1)], unit, scratch,
-             features);
   }
 }
 
 }  // namespace
 
+float* SiftWorkspace::reserve(size_t count) {
+  constexpr size_t huge = size_t{1} << 21;
+  const size_t bytes = count * sizeof(float);
+  const size_t align = bytes >= huge ? huge : kAlign;
+  const size_t rounded = (bytes + align - 1) / align * align;
+  void* memory = std::aligned_alloc(align, rounded);
+  if (!memory) throw std::bad_alloc();
+#if defined(__linux__)
+  if (align == huge) madvise(memory, rounded, MADV_HUGEPAGE);
+#endif
+  std::memset(memory, 0, rounded);
+  return static_cast<float*>(memory);
+}
+
 Plane SiftWorkspace::plane(size_t slot, int width, int height) {
   // An odd number of cache lines: the same column of many rows then fits into the cache.
   const int64_t stride = (width + kRowSlack - 1) / kRowSlack * kRowSlack + 16;
-  const auto count = static_cast<size_t>(stride * height + 2 * kRowSlack);
+  // Planes begin at different lines of a page: rows of one number then do not compete for a place.
+  const size_t shift = slot * 5 * kAlign / sizeof(float);
+  const auto count = static_cast<size_t>(stride * height + 2 * kRowSlack) + shift;
   if (slots_.size() <= slot) slots_.resize(slot + 1);
   Memory& memory = slots_[slot];
   if (memory.count < count) {
     memory.count = 0;  // what stands should there be no memory
     memory.data.reset();
-    memory.data.reset(new (std::align_val_t{kAlign}) float[count]());
+    memory.data.reset(reserve(count));
     memory.count = count;
   }
-  return {width, height, stride, memory.data.get() + kRowSlack};
+  return {width, height, stride, memory.data.get() + shift + kRowSlack};
 }
 
 SiftFeatures find_sift(const uint8_t* gray, int64_t stride, int width, int height,
@@ -249,12 +149,12 @@ SiftFeatures find_sift(const uint8_t* gray, int64_t stride, int width, int heigh
   const int octaves =
       static_cast<int>(std::lrint(std::log2(2.0 * std::min(width, height)) - 2)) + 1;
   Octave octave = first_octave({gray, stride, width, height}, workspace);
-  find_in(octave, features);
+  describe(octave, features);
   for (int o = 1; o < octaves; ++o) {
     const Plane& plane = octave.blurred[0];
     if (std::min(plane.width, plane.height) / 2 <= 2 * kBorder) break;
     octave = next_octave(octave, workspace);
-    find_in(octave, features);
+    describe(octave, features);
   }
   // OpenCV's order, on which RANSAC's samples depend; equal ones are dropped.
   const auto key = [](const Feature& f) {

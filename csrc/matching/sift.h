@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <cstdlib>
 #include <memory>
-#include <new>
 #include <vector>
 
 namespace steadyview::matching {
@@ -37,12 +37,14 @@ class SiftWorkspace {
 
  private:
   struct Free {
-    void operator()(float* memory) const { ::operator delete[](memory, std::align_val_t{kAlign}); }
+    void operator()(float* memory) const { std::free(memory); }
   };
   struct Memory {
     std::unique_ptr<float[], Free> data;
     size_t count = 0;
   };
+  static float* reserve(size_t count);
+
   static constexpr size_t kAlign = 64;  // bytes: a line of the cache
 
   std::vector<Memory> slots_;

@@ -116,8 +116,8 @@ void blur_row(const RowBlurParams& p) {
 
 // Two rows at a time: what row y has k above it, row y + 1 has k + 1 above it.
 template <int Columns>
-STEADYVIEW_INLINE void sum_columns(const ColumnBlurParams& p, int x, int row) {
-  const float* const* middle = p.rows + p.radius + row;
+STEADYVIEW_INLINE void sum_columns(const ColumnBlurParams& p, int radius, int x, int row) {
+  const float* const* middle = p.rows + radius + row;
   V above[Columns], below[Columns], sum[2][Columns];
   for (int b = 0; b < Columns; ++b) {
     above[b] = load(middle[0] + x + b * W);
@@ -125,7 +125,8 @@ STEADYVIEW_INLINE void sum_columns(const ColumnBlurParams& p, int x, int row) {
     sum[0][b] = rounded(above[b] * p.taps[0]);
     sum[1][b] = rounded(below[b] * p.taps[0]);
   }
-  for (int k = 1; k <= p.radius; ++k) {
+#pragma GCC unroll 16
+  for (int k = 1; k <= radius; ++k) {
     const V tap = all(p.taps[k]);
     const float *higher = middle[-k] + x, *lower = middle[1 + k] + x;
     for (int b = 0; b < Columns; ++b) {
@@ -150,17 +151,34 @@ STEADYVIEW_INLINE void sum_column(const ColumnBlurParams& p, int x, int row) {
   store(p.out[row] + x, sum);
 }
 
-// From the middle outwards, as OpenCV adds. Rows come from the second level of cache: a few columns
-// of all of them are used for several rows at a time.
-void blur_column(const ColumnBlurParams& p) {
+// Rows come from the second level of cache: a few columns of all of them are used for several rows
+// at a time.
+STEADYVIEW_INLINE void blur_columns(const ColumnBlurParams& p, int radius) {
   constexpr int columns = W == 16 ? 4 : 2;  // as registers allow
   for (int x = 0; x < p.width; x += columns * W) {
     int row = 0;
-    for (; row + 1 < p.count; row += 2) sum_columns<columns>(p, x, row);
+    for (; row + 1 < p.count; row += 2) sum_columns<columns>(p, radius, x, row);
     if (row < p.count) {
       for (int b = 0; b < columns; ++b) sum_column(p, x + b * W, row);
     }
   }
+}
+
+// From the middle outwards, as OpenCV adds.
+void blur_column(const ColumnBlurParams& p) {
+#if defined(__AVX512F__)
+  switch (p.radius) {
+    case 5:
+      return blur_columns(p, 5);
+    case 6:
+      return blur_columns(p, 6);
+    case 8:
+      return blur_columns(p, 8);
+    case 10:
+      return blur_columns(p, 10);
+  }
+#endif
+  blur_columns(p, p.radius);
 }
 
 using Four = float __attribute__((vector_size(16)));
@@ -176,31 +194,34 @@ void blur_point(const PointBlurParams& p, float (*out)[4]) {
   const int count = 2 * p.radius + 3;
   for (int row = 0; row < count; row += together) {
     const float* from[together];
-    Four* sum = sums + row;
-    for (int i = 0; i < together; ++i) from[i] = p.rows[row + i < count ? row + i : count - 1];
-    for (int i = 0; i < together; ++i) sum[i] = rounded(four(from[i]) * p.taps[p.radius]);
-    for (int k = 1; k <= 2 * p.radius; ++k) {
-      const float tap = p.taps[k < p.radius ? p.radius - k : k - p.radius];
-      for (int i = 0; i < together; ++i) sum[i] += tap * four(from[i] + k);
+    Four sum[together];
+    for (int i = 0; i < together; ++i) {
+      from[i] = p.from + (row + i < count ? row + i : count - 1) * p.stride;
+      sum[i] = rounded(four(from[i]) * p.taps[0]);
     }
+    for (int k = 1; k <= 2 * p.radius; ++k) {
+      for (int i = 0; i < together; ++i) sum[i] += p.taps[k] * four(from[i] + k);
+    }
+    for (int i = 0; i < together; ++i) sums[row + i] = sum[i];
   }
-  for (int y = 0; y < 3; ++y) {
-    const Four* middle = sums + p.radius + y;
-    Four sum = rounded(middle[0] * p.taps[0]);
-    for (int k = 1; k <= p.radius; ++k) sum += p.taps[k] * (middle[-k] + middle[k]);
-    *reinterpret_cast<UnalignedFour*>(out[y]) = sum;
+  const float* taps = p.taps + p.radius;
+  Four sum[3];
+  const Four* middle = sums + p.radius;
+  for (int y = 0; y < 3; ++y) sum[y] = rounded(middle[y] * taps[0]);
+  for (int k = 1; k <= p.radius; ++k) {
+    for (int y = 0; y < 3; ++y) sum[y] += taps[k] * (middle[y - k] + middle[y + k]);
   }
+  for (int y = 0; y < 3; ++y) *reinterpret_cast<UnalignedFour*>(out[y]) = sum[y];
 }
 
 float blur_middle(const PointBlurParams& p) {
   constexpr int vectors = 2 * kMargin / W;
   V sums[2][vectors] = {}, total = {};
-  alignas(64) float taps[vectors * W] = {};
-  for (int k = 0; k <= 2 * p.radius; ++k) {
-    taps[k] = p.taps[k < p.radius ? p.radius - k : k - p.radius];
-    for (int v = 0; v < vectors; ++v) sums[k % 2][v] += taps[k] * load(p.rows[k + 1] + 1 + v * W);
+  const float* from = p.from + p.stride + 1;
+  for (int k = 0; k <= 2 * p.radius; ++k, from += p.stride) {
+    for (int v = 0; v < vectors; ++v) sums[k % 2][v] += p.taps[k] * load(from + v * W);
   }
-  for (int v = 0; v < vectors; ++v) total += load(taps + v * W) * (sums[0][v] + sums[1][v]);
+  for (int v = 0; v < vectors; ++v) total += load(p.taps + v * W) * (sums[0][v] + sums[1][v]);
   float sum = 0;
   for (int i = 0; i < W; ++i) sum += total[i];
   return sum;
@@ -209,17 +230,6 @@ float blur_middle(const PointBlurParams& p) {
 // Every second pixel.
 void halve_row(const float* from, int width, float* out) {
   for (int x = 0; x < width; ++x) out[x] = from[2 * x];
-}
-
-void differences(const DifferenceParams& p) {
-  for (int x = 0; x < p.width; x += W) {
-    V last = load(p.blurred[0] + x);
-    for (int i = 0; i + 1 < p.images; ++i) {
-      const V next = load(p.blurred[i + 1] + x);
-      store(p.out[i] + x, next - last);
-      last = next;
-    }
-  }
 }
 
 struct Range {
@@ -231,45 +241,84 @@ struct Range {
   }
 };
 
-template <int Levels>
-STEADYVIEW_INLINE int extrema_of(const ExtremaParams& p) {
-  const V threshold = all(p.threshold);
-  int count = 0;
-  for (int x = 0; x < p.width - p.border; x += W) {
-    const auto at = [&](int level, int row, int dx) { return load(p.rows[level][row] + x + dx); };
-    const V value = at(1, 1, 0);
-    if (!bits(above(magnitude(value), threshold))) continue;
-    Range range = {value, value};
-    const auto tops = [&] {
-      const Mask top = both(above(value, threshold), not_below(value, range.high));
-      const Mask bottom = both(above(-threshold, value), not_below(range.low, value));
-      return bits(either(top, bottom));
-    };
-    // The nearest neighbours leave few vectors with a candidate.
-    for (const int side : {-1, 1}) {
-      range.add(at(1, 1, side));
-      range.add(at(1, 1 + side, 0));
-      if (1 + side < Levels) range.add(at(1 + side, 1, 0));
+constexpr int kSide = 16;  // columns to both sides of a strip, of which one is used
+
+struct Differences {
+  alignas(64) float rows[kImages - 1][kBatch + 2][kStrip + 2 * kSide];
+};
+
+// From the row before the first to the one after the last.
+STEADYVIEW_INLINE void subtract(const ExtremaParams& p, Differences& out) {
+  for (int row = 0; row < p.rows + 2; ++row) {
+    const float* from[kImages];
+    for (int i = 0; i < kImages; ++i) {
+      from[i] = p.blurred[i].row(p.first_row - 1 + row) + p.first_column - kSide;
     }
-    if (!tops()) continue;
-    for (int level = 0; level < Levels; ++level) {
-      for (int row = 0; row < 3; ++row) {
-        for (int dx = -1; dx <= 1; ++dx) range.add(at(level, row, dx));
+    for (int k = 0; k < p.columns + 2 * kSide; k += W) {
+      V last = load(from[0] + k);
+      for (int i = 0; i + 1 < kImages; ++i) {
+        const V next = load(from[i + 1] + k);
+        store(out.rows[i][row] + k, next - last);
+        last = next;
       }
     }
-    for (unsigned found = tops(); found; found &= found - 1) {
-      const int column = x + __builtin_ctz(found);
-      if (column >= p.border && column < p.width - p.border) p.columns[count++] = column;
-    }
   }
-  return count;
 }
 
-int extrema(const ExtremaParams& p) { return p.levels == 3 ? extrema_of<3>(p) : extrema_of<2>(p); }
+// Of one row. Returns where the next candidate is to be put.
+template <int Layer>
+STEADYVIEW_INLINE Candidate* extrema_of(const ExtremaParams& p, const Differences& differences,
+                                        int row, Candidate* found) {
+  constexpr int levels = Layer < kLayers ? 3 : 2;
+  const V threshold = all(p.threshold);
+  for (int k = 0; k < p.columns; k += W) {
+    const auto at = [&](int level, int dy, int dx) {
+      return load(differences.rows[Layer - 1 + level][row + 1 + dy] + kSide + k + dx);
+    };
+    const V value = at(1, 0, 0);
+    const Mask high = above(value, threshold), low = above(-threshold, value);
+    Range range = {value, value};
+    const auto tops = [&] {
+      return bits(
+          either(both(high, not_below(value, range.high)), both(low, not_below(range.low, value))));
+    };
+    // The nearest neighbours leave one vector in twenty with a candidate.
+    for (const int side : {-1, 1}) {
+      range.add(at(1, 0, side));
+      range.add(at(1, side, 0));
+      if (1 + side < levels) range.add(at(1 + side, 0, 0));
+    }
+    if (!tops()) continue;
+    for (int level = 0; level < levels; ++level) {
+      for (int dy = -1; dy <= 1; ++dy) {
+        for (int dx = -1; dx <= 1; ++dx) range.add(at(level, dy, dx));
+      }
+    }
+    for (unsigned there = tops(); there; there &= there - 1) {
+      const int column = k + __builtin_ctz(there), at_column = p.first_column + column;
+      if (at_column >= kBorder && column < p.columns) *found++ = {at_column, p.first_row + row};
+    }
+  }
+  return found;
+}
+
+void extrema(const ExtremaParams& p, Candidates& out) {
+  Differences differences;
+  subtract(p, differences);
+  Candidate *one = out.found[0], *two = out.found[1], *three = out.found[2];
+  for (int row = 0; row < p.rows; ++row) {
+    one = extrema_of<1>(p, differences, row, one);
+    two = extrema_of<2>(p, differences, row, two);
+    three = extrema_of<3>(p, differences, row, three);
+  }
+  out.counts[0] = static_cast<int>(one - out.found[0]);
+  out.counts[1] = static_cast<int>(two - out.found[1]);
+  out.counts[2] = static_cast<int>(three - out.found[2]);
+}
 
 }  // namespace
 
 extern const PyramidKernels pyramid_kernels = {&double_row,  &blur_row,  &blur_column, &blur_point,
-                                               &blur_middle, &halve_row, &differences, &extrema};
+                                               &blur_middle, &halve_row, &extrema};
 
 }  // namespace steadyview::matching::STEADYVIEW_ISA

@@ -38,27 +38,36 @@ struct ColumnBlurParams {
   float* const* out;  // (count) rows
 };
 
-struct DifferenceParams {
-  const float* const* blurred;  // (images) rows of ever wider blur
-  int images;
-  int width;
-  float* const* out;  // (images - 1)
-};
-
 // Three by three pixels.
 struct PointBlurParams {
-  const float* const* rows;  // (2 radius + 3) from (radius + 1) columns left of the middle
-  const float* taps;         // (radius + 1)
-  int radius;                // below kMargin
+  const float* from;  // (radius + 1) rows above and columns left of the middle
+  int64_t stride;     // floats
+  const float* taps;  // (2 radius + 1), then zeros, 2 kMargin in all
+  int radius;         // below kMargin
 };
 
+constexpr int kLayers = 3;            // of extrema, in an octave
+constexpr int kImages = kLayers + 2;  // but for the last
+constexpr int kBorder = 5;            // where there are no extrema
+
+struct Candidate {
+  int column, row;
+};
+
+constexpr int kStrip = 128;  // columns at a time: their differences stay in the nearest cache
+
+// A piece of an octave; the pixels around it are there too.
 struct ExtremaParams {
-  int levels;               // 3, or 2 where the differences above are looked at later
-  const float* rows[3][3];  // differences below, at and above; rows before, at and after
-  int width;
-  int border;
+  const Plane* blurred;       // (kImages)
+  int first_row, rows;        // at most kBatch
+  int first_column, columns;  // at most kStrip
   float threshold;
-  int32_t* columns;  // (width) out: those of the extrema
+};
+
+// Of the last layer, but for differences above: those are looked at later.
+struct Candidates {
+  int counts[kLayers];
+  Candidate found[kLayers][kBatch * kStrip];
 };
 
 struct PyramidKernels {
@@ -69,8 +78,7 @@ struct PyramidKernels {
   void (*blur_point)(const PointBlurParams&, float (*out)[4]);
   float (*blur_middle)(const PointBlurParams&);  // of them, but for rounding
   void (*halve_row)(const float* from, int width, float* out);
-  void (*differences)(const DifferenceParams&);
-  int (*extrema)(const ExtremaParams&);  // returns how many
+  void (*extrema)(const ExtremaParams&, Candidates& out);
 };
 
 // Gradients around a point of a blurred image.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "matching/sift_extrema.h"
+
 namespace steadyview::matching {
 namespace {
 
@@ -31,22 +33,15 @@ double sigma_of(size_t i) {
   return std::sqrt(after * after - before * before);
 }
 
-// Mirrored without repeating the edge, as often as it takes.
-int reflect(int at, int count) {
-  if (count == 1) return 0;
-  while (at < 0 || at >= count) at = at < 0 ? -at : 2 * (count - 1) - at;
-  return at;
-}
-
 // A Gaussian blur that takes rows and gives rows.
 class Blur {
  public:
-  // `ring` has ring_rows(sigma) rows.
-  Blur(double sigma, const Plane& target, const Plane& ring)
-      : taps_(gaussian(sigma)), target_(target), ring_(ring) {}
+  // `ring` has ring_rows(image) rows.
+  Blur(size_t image, const Plane& target, const Plane& ring)
+      : taps_(blur_taps(image)), target_(target), ring_(ring) {}
 
-  static int ring_rows(double sigma) {
-    return 2 * static_cast<int>(gaussian(sigma).size()) - 2 + kBatch;
+  static int ring_rows(size_t image) {
+    return 2 * static_cast<int>(blur_taps(image).size()) - 2 + kBatch;
   }
 
   void push(float* row) {
@@ -90,50 +85,8 @@ class Blur {
   int taken_ = 0, made_ = 0;
 };
 
-// The last image around a point.
-class LastImage {
- public:
-  LastImage(const Octave& octave, int column, int row) {
-    const Plane& image = octave.blurred[kImages - 1];
-    const int radius = static_cast<int>(taps().size()) - 1, count = 2 * radius + 3;
-    const int left = column - radius - 1, top = row - radius - 1;
-    const bool inside =
-        left >= 0 && left + count <= image.width && top >= 0 && top + count <= image.height;
-    if (inside) {
-      for (int i = 0; i < count; ++i) rows_[i] = image.row(top + i) + left;
-    } else {
-      std::fill_n(mirrored_[0], kRows * kColumns, 0.f);
-      for (int i = 0; i < count; ++i) {
-        const float* from = image.row(reflect(top + i, image.height));
-        for (int k = 0; k < count; ++k) mirrored_[i][k] = from[reflect(left + k, image.width)];
-        rows_[i] = mirrored_[i];
-      }
-    }
-    params_ = {.rows = rows_, .taps = taps().data(), .radius = radius};
-  }
-  LastImage(const LastImage&) = delete;  // it points into itself
-
-  Around around() const {
-    Around around;
-    active_pyramid_kernels().blur_point(params_, around.rows);
-    return around;
-  }
-  float roughly() const { return active_pyramid_kernels().blur_middle(params_); }
-
- private:
-  static const std::vector<float>& taps() {
-    static const std::vector<float> taps = gaussian(sigma_of(kImages));
-    return taps;
-  }
-
-  static constexpr int kRows = 2 * kMargin + 3, kColumns = kRows + 16;  // with room for vectors
-  const float* rows_[kRows];
-  float mirrored_[kRows][kColumns];
-  PointBlurParams params_;
-};
-
 // Slots of the workspace: images 0 of octaves in turn, then what an octave needs.
-enum Slot : size_t { kFirst = 0, kBlurred = 2, kRing = 8, kDifference = 14, kDoubled = 20 };
+enum Slot : size_t { kFirst = 0, kBlurred = 2, kRing = 8, kDoubled = 14 };
 
 class OctaveMaker {
  public:
@@ -142,18 +95,13 @@ class OctaveMaker {
     octave_.blurred[0] = first;
     for (size_t i = 0; i < kImages; ++i) {
       if (i > 0) octave_.blurred[i] = workspace.plane(kBlurred + i, first.width, first.height);
-      const double sigma = sigma_of(i);
       if (i == 0 && !blur_first) {
-        blurs_.emplace_back(sigma, Plane{}, Plane{});
+        blurs_.emplace_back(i, Plane{}, Plane{});
         continue;
       }
-      const Plane ring = workspace.plane(kRing + i, first.width, Blur::ring_rows(sigma));
-      blurs_.emplace_back(sigma, octave_.blurred[i], ring);
+      const Plane ring = workspace.plane(kRing + i, first.width, Blur::ring_rows(i));
+      blurs_.emplace_back(i, octave_.blurred[i], ring);
     }
-    for (size_t i = 0; i < differences_.size(); ++i) {
-      differences_[i] = workspace.plane(kDifference + i, first.width, 3);
-    }
-    columns_.resize(static_cast<size_t>(first.width));
   }
 
   // The next row of what image `image` is blurred from.
@@ -162,96 +110,92 @@ class OctaveMaker {
     while (const int count = blurs_[image].make()) {
       const int end = blurs_[image].made();
       for (int y = end - count; y < end; ++y) {
-        if (image + 1 < kImages) {
-          push(image + 1, octave_.blurred[image].row(y));
-        } else {
-          finish(y);
-          settle(y);
-        }
+        if (image + 1 < kImages) push(image + 1, octave_.blurred[image].row(y));
+      }
+      if (image + 1 == kImages) {
+        made_ = end;
+        search();
+        settle();
       }
     }
   }
 
   Octave take() {
-    octave_.candidates[kLayers].resize(standing_);
+    for (const auto& [candidate, layer] : late_) keep(candidate, layer);
     return std::move(octave_);
   }
 
  private:
-  // Whether an extremum of the last layer also is one against the differences above.
-  bool stands(const Candidate& c) const {
-    const Plane& image = octave_.blurred[kImages - 1];
-    const LastImage there(octave_, c.column, c.row);
-    const float value =
-        image.row(c.row)[c.column] - octave_.blurred[kImages - 2].row(c.row)[c.column];
-    constexpr float kRounding = 0.01f;  // far more than that of a thousand sums
-    const float over =
-        (there.roughly() - image.row(c.row)[c.column] - value) * (value > 0 ? 1 : -1);
-    if (over > kRounding) return false;
-    const Around last = there.around();
-    for (int dy = 0; dy < 3; ++dy) {
-      const float* row = image.row(c.row + dy - 1) + c.column - 1;
-      for (int dx = 0; dx < 3; ++dx) {
-        const float above = last.rows[dy][dx] - row[dx];
-        if (value > 0 ? above > value : above < value) return false;
-      }
-    }
-    return true;
-  }
+  struct Late {
+    Candidate candidate;
+    int layer;
+  };
 
-  // Rows to y are there: what the last image is blurred from around candidates far enough above is
-  // still in the cache.
-  void settle(int y) {
-    auto& last = octave_.candidates[kLayers];
-    const bool complete = y == octave_.blurred[0].height - 1;
-    for (; settled_ < last.size() && (complete || last[settled_].row + kMargin <= y); ++settled_) {
-      if (stands(last[settled_])) last[standing_++] = last[settled_];
+  void keep(const Candidate& candidate, int layer) {
+    Extremum found;
+    switch (matching::settle(octave_, candidate, layer, made_, found)) {
+      case Settled::yes:
+        return octave_.features[static_cast<size_t>(layer)].push_back(found);
+      case Settled::later:
+        return late_.push_back({candidate, layer});
+      case Settled::no:
+        return;
     }
   }
 
-  // All images have row y.
-  void finish(int y) {
-    const float* blurred[kImages];
-    float* differences[kImages - 1];
-    for (size_t i = 0; i < kImages; ++i) blurred[i] = octave_.blurred[i].row(y);
-    for (size_t i = 0; i + 1 < kImages; ++i) differences[i] = differences_[i].row(y % 3);
-    const int width = octave_.blurred[0].width, height = octave_.blurred[0].height;
-    kernels_.differences(
-        {.blurred = blurred, .images = kImages, .width = width, .out = differences});
-    const int row = y - 1;
-    if (row < kBorder || row >= height - kBorder) return;
-    for (size_t layer = 1; layer <= kLayers; ++layer) {
-      const size_t levels = layer < kLayers ? 3 : 2;
-      ExtremaParams params = {.levels = static_cast<int>(levels),
-                              .rows = {},
-                              .width = width,
-                              .border = kBorder,
-                              .threshold = kThreshold,
-                              .columns = columns_.data()};
-      for (size_t i = 0; i < levels; ++i) {
-        for (int k = 0; k < 3; ++k) {
-          params.rows[i][k] = differences_[layer - 1 + i].row((row - 1 + k) % 3);
-        }
+  // Candidates are settled as soon as the rows around them are there, while those are in the cache.
+  void settle() {
+    const bool complete = made_ == octave_.blurred[0].height;
+    for (int layer = 1; layer <= kLayers; ++layer) {
+      const auto& candidates = candidates_[static_cast<size_t>(layer)];
+      size_t& next = settled_[static_cast<size_t>(layer)];
+      for (; next < candidates.size() && (complete || candidates[next].row + kMargin < made_);
+           ++next) {
+        keep(candidates[next], layer);
       }
-      const int count = kernels_.extrema(params);
-      for (int k = 0; k < count; ++k) {
-        octave_.candidates[layer].push_back({columns_[static_cast<size_t>(k)], row});
+    }
+  }
+
+  // Looks for candidates in rows that are there, and the row after them.
+  void search() {
+    const int first = std::max(searched_, kBorder);
+    const int last = std::min(made_ - 1, octave_.blurred[0].height - kBorder);
+    if (first >= last) return;
+    searched_ = last;
+    const int right = octave_.blurred[0].width - kBorder;
+    Candidates candidates;
+    for (int x = 0; x < right; x += kStrip) {
+      kernels_.extrema({.blurred = octave_.blurred.data(),
+                        .first_row = first,
+                        .rows = last - first,
+                        .first_column = x,
+                        .columns = std::min(kStrip, right - x),
+                        .threshold = kThreshold},
+                       candidates);
+      for (size_t i = 0; i < kLayers; ++i) {
+        const Candidate* found = candidates.found[i];
+        candidates_[i + 1].insert(candidates_[i + 1].end(), found, found + candidates.counts[i]);
       }
     }
   }
 
   const PyramidKernels& kernels_ = active_pyramid_kernels();
   Octave octave_;
-  size_t settled_ = 0, standing_ = 0;  // candidates of the last layer: looked at, left over
+  int made_ = 0, searched_ = 0;                                 // rows of all images
+  std::array<std::vector<Candidate>, kLayers + 1> candidates_;  // by layer, from 1
+  std::array<size_t, kLayers + 1> settled_ = {};                // of them
+  std::vector<Late> late_;                                      // settled when all is there
   std::vector<Blur> blurs_;
-  std::array<Plane, kImages - 1> differences_;
-  std::vector<int32_t> columns_;
 };
 
 }  // namespace
 
-Around last_image(const Octave& octave, int column, int row) {
-  return LastImage(octave, column, row).around();
+std::vector<float> blur_taps(size_t image) { return gaussian(sigma_of(image)); }
+
+int reflect(int at, int count) {
+  if (count == 1) return 0;
+  while (at < 0 || at >= count) at = at < 0 ? -at : 2 * (count - 1) - at;
+  return at;
 }
 
 Octave first_octave(const GrayFrame& frame, SiftWorkspace& workspace) {

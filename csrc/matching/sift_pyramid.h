@@ -12,9 +12,6 @@
 
 namespace steadyview::matching {
 
-constexpr int kLayers = 3;            // of extrema, in an octave
-constexpr int kImages = kLayers + 2;  // but for the last
-constexpr int kBorder = 5;            // where there are no extrema
 constexpr float kSigma = 1.6f;
 
 struct GrayFrame {
@@ -23,28 +20,30 @@ struct GrayFrame {
   int width, height;
 };
 
-struct Candidate {
-  int column, row;
+struct Extremum {
+  int column, row, layer;
+  float dx, dy, dlayer;  // of the fitted parabola's top
+  float contrast;
 };
 
 struct Octave {
   int index = 0;
   std::array<Plane, kImages> blurred;
-  std::array<std::vector<Candidate>, kLayers + 1> candidates;  // by layer, from 1
+  std::array<std::vector<Extremum>, kLayers + 1> features;  // by the layer they were found in
 };
 
 // The octave of the doubled frame.
 Octave first_octave(const GrayFrame& frame, SiftWorkspace& workspace);
 
-struct Around {
-  float rows[3][4];  // above, at and below a point; of each the fourth means nothing
-};
-
-// The octave's last image around a point at least a pixel from the border.
-Around last_image(const Octave& octave, int column, int row);
-
 // Its first image is every second pixel of an image of the octave before, whose others it
 // overwrites.
 Octave next_octave(const Octave& before, SiftWorkspace& workspace);
+
+// Half of the normalised Gaussian, from the middle, that makes image `image` of an octave from the
+// one before; image 0 from the doubled frame.
+std::vector<float> blur_taps(size_t image);
+
+// Where a place beyond the image is mirrored without repeating the edge, as often as it takes.
+int reflect(int at, int count);
 
 }  // namespace steadyview::matching
