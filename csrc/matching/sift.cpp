@@ -48,64 +48,93 @@ struct Feature {
 };
 
 // Angles of the histogram's peaks, degrees.
-std::vector<float> orientations(const PatchParams& patch) {
-  float raw[kOrientations], bins[kOrientations], highest = 0;
-  active_patch_kernels().orientation(patch, raw);
-  const auto at = [](int i) { return (i + kOrientations) % kOrientations; };
+struct Orientations {
+  int count = 0;
+  float angles[kOrientations];
+};
+
+Orientations orientations(const PatchParams& patch) {
+  // The histogram is a ring: its ends are repeated on both sides.
+  float raw[kOrientations + 4], bins[kOrientations + 2];
+  active_patch_kernels().orientation(patch, raw + 2);
+  std::copy_n(raw + kOrientations, 2, raw);
+  std::copy_n(raw + 2, 2, raw + kOrientations + 2);
   for (int i = 0; i < kOrientations; ++i) {
-    bins[i] = (raw[at(i - 2)] + raw[at(i + 2)]) * (1.f / 16) +
-              (raw[at(i - 1)] + raw[at(i + 1)]) * (4.f / 16) + raw[i] * (6.f / 16);
-    highest = i ? std::max(highest, bins[i]) : bins[i];
+    bins[i + 1] = (raw[i] + raw[i + 4]) * (1.f / 16) + (raw[i + 1] + raw[i + 3]) * (4.f / 16) +
+                  raw[i + 2] * (6.f / 16);
   }
-  std::vector<float> angles;
+  bins[0] = bins[kOrientations];
+  bins[kOrientations + 1] = bins[1];
+  const float least = *std::max_element(bins + 1, bins + 1 + kOrientations) * 0.8f;
+  Orientations found;
   for (int i = 0; i < kOrientations; ++i) {
-    const float left = bins[at(i - 1)], right = bins[at(i + 1)], here = bins[i];
-    if (here <= left || here <= right || here < highest * 0.8f) continue;
+    const float left = bins[i], here = bins[i + 1], right = bins[i + 2];
+    if (here < least || here <= left || here <= right) continue;
     float bin = static_cast<float>(i) + 0.5f * (left - right) / (left - 2 * here + right);
     bin = bin < 0 ? bin + kOrientations : bin >= kOrientations ? bin - kOrientations : bin;
     const float angle = 360.f - bin * (360.f / kOrientations);
     const bool full = std::abs(angle - 360.f) < std::numeric_limits<float>::epsilon();
-    angles.push_back(full ? 0.f : angle);
+    found.angles[found.count++] = full ? 0.f : angle;
   }
-  return angles;
+  return found;
 }
 
-void describe(const Octave& octave, const Extremum& e, const Extremum& next, float unit,
-              std::vector<float>& scratch, std::vector<Feature>& features) {
-  const float scale = kSigma * std::pow(2.f, (static_cast<float>(e.layer) + e.dlayer) /
-                                                 static_cast<float>(kLayers));
-  const auto need = [&](int radius) {
-    scratch.resize(std::max(scratch.size(), static_cast<size_t>(3 * (2 * radius + 1 + kRowSlack))));
-    return scratch.data();
-  };
-  const Plane& image = octave.blurred[static_cast<size_t>(e.layer)];
-  const int near = static_cast<int>(std::lrint(4.5f * scale));
-  const std::vector<float> angles =
-      orientations({image, e.column, e.row, near, 0.f, 1.5f * scale, need(near), nullptr});
-  const float x = static_cast<float>(e.column) + e.dx, y = static_cast<float>(e.row) + e.dy;
-  const float cell = 3.f * scale;
-  const int reach = std::min(static_cast<int>(std::lrint(cell * 1.4142135623730951f * 5 * 0.5f)),
-                             static_cast<int>(std::hypot(image.width, image.height)));
-  const float* fetch = octave.blurred[static_cast<size_t>(next.layer)].row(next.row) + next.column;
-  for (float angle : angles) {
-    const float back = 360.f - angle;
-    const bool full = std::abs(back - 360.f) < std::numeric_limits<float>::epsilon();
-    Feature& feature = features.emplace_back(
-        Feature{x * unit, y * unit, 2 * scale * unit, angle, std::abs(e.contrast), {}});
-    active_patch_kernels().descriptor(
-        {image, static_cast<int>(std::lrint(x)), static_cast<int>(std::lrint(y)), reach,
-         full ? 0.f : back, cell, need(reach), fetch},
-        feature.descriptor.data());
+// Describes the features of an octave one after the other.
+class Describer {
+ public:
+  explicit Describer(const Octave& octave)
+      : octave_(octave), unit_(0.5f * static_cast<float>(int64_t{1} << octave.index)) {
+    const Plane& image = octave.blurred[0];
+    farthest_ = static_cast<int>(std::hypot(image.width, image.height));
   }
-}
+
+  void add(const Extremum& e, const Extremum& next, std::vector<Feature>& features) {
+    const float scale = kSigma * std::pow(2.f, (static_cast<float>(e.layer) + e.dlayer) /
+                                                   static_cast<float>(kLayers));
+    const Plane& image = octave_.blurred[static_cast<size_t>(e.layer)];
+    const int near = static_cast<int>(std::lrint(4.5f * scale));
+    const Orientations found =
+        orientations({image, e.column, e.row, near, 0.f, 1.5f * scale, scratch(near), nullptr});
+    const float x = static_cast<float>(e.column) + e.dx, y = static_cast<float>(e.row) + e.dy;
+    const float cell = 3.f * scale;
+    const int reach = std::min(static_cast<int>(std::lrint(cell * 1.4142135623730951f * 5 * 0.5f)),
+                               farthest_);
+    const float* fetch =
+        octave_.blurred[static_cast<size_t>(next.layer)].row(next.row) + next.column;
+    for (int i = 0; i < found.count; ++i) {
+      const float angle = found.angles[i], back = 360.f - angle;
+      const bool full = std::abs(back - 360.f) < std::numeric_limits<float>::epsilon();
+      Feature& feature = features.emplace_back();
+      feature.x = x * unit_;
+      feature.y = y * unit_;
+      feature.size = 2 * scale * unit_;
+      feature.angle = angle;
+      feature.response = std::abs(e.contrast);
+      active_patch_kernels().descriptor(
+          {image, static_cast<int>(std::lrint(x)), static_cast<int>(std::lrint(y)), reach,
+           full ? 0.f : back, cell, scratch(reach), fetch},
+          feature.descriptor.data());
+    }
+  }
+
+ private:
+  float* scratch(int radius) {
+    const auto need = static_cast<size_t>(3 * (2 * radius + 1 + kRowSlack));
+    if (scratch_.size() < need) scratch_.resize(need);
+    return scratch_.data();
+  }
+
+  const Octave& octave_;
+  float unit_;  // pixels of the frame
+  int farthest_;
+  std::vector<float> scratch_;
+};
 
 void describe(const Octave& octave, std::vector<Feature>& features) {
-  const float unit = 0.5f * static_cast<float>(int64_t{1} << octave.index);
-  std::vector<float> scratch;
+  Describer describer(octave);
   for (const std::vector<Extremum>& extrema : octave.features) {
     for (size_t i = 0; i < extrema.size(); ++i) {
-      describe(octave, extrema[i], extrema[std::min(i + 1, extrema.size() - 1)], unit, scratch,
-               features);
+      describer.add(extrema[i], extrema[std::min(i + 1, extrema.size() - 1)], features);
     }
   }
 }

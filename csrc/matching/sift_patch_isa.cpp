@@ -32,7 +32,7 @@ STEADYVIEW_INLINE V exponential(V v) {
 STEADYVIEW_INLINE V signed_arc(V y, V x, float unit) {
   const float turn = 57.29577951f * unit;
   const V ax = magnitude(x), ay = magnitude(y);
-  const V c = smaller(ax, ay) * inverse(larger(ax, ay) + 2.2204460e-16f);
+  const V c = smaller(ax, ay) / (larger(ax, ay) + 2.2204460e-16f);
   const V c2 = c * c;
   V a = (((c2 * (-0.04432655554792128f * turn) + 0.1555786518463281f * turn) * c2 +
           -0.3258083974640975f * turn) *
@@ -130,15 +130,16 @@ constexpr float kBelowFour = 3.99999976f;  // the largest
 struct Slots {
   alignas(64) float sums[kSlots][8];
 };
+constexpr int kSlotBytes = sizeof(Eight);
 
 // What is gathered of samples, row by row; the rest is computed of full vectors.
+constexpr int kPadding = 16;  // at least W and kPlaces
 struct Samples {
-  alignas(64) float x[kSamples + W];  // gradient
-  alignas(64) float y[kSamples + W];
-  alignas(64) float down[kSamples + W];  // cells, from the first one's middle
-  alignas(64) float across[kSamples + W];
-  alignas(64) float window[kSamples + W];
-  int count = 0;
+  alignas(64) float x[kSamples + kPadding];  // gradient
+  alignas(64) float y[kSamples + kPadding];
+  alignas(64) float down[kSamples + kPadding];  // cells, from the first one's middle
+  alignas(64) float across[kSamples + kPadding];
+  alignas(64) float window[kSamples + kPadding];
 };
 
 // Per 128 bits: the first, or the last, two floats of a and b in turn.
@@ -190,13 +191,13 @@ STEADYVIEW_INLINE I by_fours(I a) {
 }
 
 struct Shares {
-  alignas(64) int32_t slot[kSamples];   // its first float
+  alignas(64) int32_t slot[kSamples];   // its first byte
   alignas(64) float part[kSamples];     // for the second direction
   alignas(64) float cell[kSamples][4];  // for each of four cells
 };
 
-STEADYVIEW_INLINE void share_out(const Samples& samples, float angle, Shares& shares) {
-  for (int k = 0; k < samples.count; k += W) {
+STEADYVIEW_INLINE void share_out(const Samples& samples, int count, float angle, Shares& shares) {
+  for (int k = 0; k < count; k += W) {
     const V x = load(samples.x + k), y = load(samples.y + k);
     V down = load(samples.down + k), across = load(samples.across + k);
     const V strength = load(samples.window + k) * root(x * x + (y * y + 1e-30f));
@@ -204,41 +205,47 @@ STEADYVIEW_INLINE void share_out(const Samples& samples, float angle, Shares& sh
     down = smaller(larger(down, all(-1.f)), all(kBelowFour));
     across = smaller(larger(across, all(-1.f)), all(kBelowFour));
     const V turn = signed_arc(y, x, kBins / 360.f) - angle * (kBins / 360.f);
-    const V r0 = floored_value(down), c0 = floored_value(across), o0 = floored_value(turn);
-    const V lower = strength * (down - r0), upper = strength - lower;
-    const V upper_right = upper * (across - c0), lower_right = lower * (across - c0);
-    const V cell = r0 * (kCells + 1.f) + (c0 + (kCells + 2.f));
-    const I slot = truncated(cell) * (8 * kBins) + (truncated(o0) & (kBins - 1)) * 8;
+    const V in_row = above_floor(down), in_column = above_floor(across);
+    const V lower = strength * in_row, upper = strength - lower;
+    const V upper_right = upper * in_column, lower_right = lower * in_column;
+    // (row + 1) * (kCells + 1) + (column + 1), in bytes of slots.
+    constexpr float size = kSlotBytes * kBins;
+    const V cell = (down - in_row) * (size * (kCells + 1)) +
+                   ((across - in_column) * size + size * (kCells + 2));
+    const I slot = truncated(cell) | (floored(turn) * kSlotBytes & kSlotBytes * (kBins - 1));
     store(shares.slot + k, by_fours(slot));
-    store(shares.part + k, reinterpret_cast<V>(by_fours(reinterpret_cast<I>(turn - o0))));
+    store(shares.part + k, reinterpret_cast<V>(by_fours(reinterpret_cast<I>(above_floor(turn)))));
     V quads[4];
     transpose(upper - upper_right, upper_right, lower - lower_right, lower_right, quads);
     for (int v = 0; v < 4; ++v) store(shares.cell[k + v * (W / 4)], quads[v]);
   }
 }
 
+constexpr int kPlaces = 8;
+
 // Two loops: a sum waits for its slot to be known, and would keep the next samples' from being
 // computed. It also waits for the last sum of the same slot, which neighbours often have: so
 // samples come from four places in turn.
-__attribute__((noinline)) void add_samples(Samples& samples, float angle, Slots& slots) {
-  for (; samples.count % W; ++samples.count) {
-    const int k = samples.count;
-    samples.x[k] = samples.y[k] = samples.down[k] = samples.across[k] = samples.window[k] = 0;
+__attribute__((noinline)) void add_samples(Samples& samples, int count, float angle,
+                                           Slots& slots) {
+  for (float* part : {samples.x, samples.y, samples.down, samples.across, samples.window}) {
+    for (int k = 0; k < kPadding; k += W) store(part + count + k, V{});
   }
+  count = (count + kPadding - 1) / kPadding * kPadding;
   Shares shares;
-  share_out(samples, angle, shares);
+  share_out(samples, count, angle, shares);
   const Eight first = {1, 1, 1, 1, 0, 0, 0, 0}, sign = {-1, -1, -1, -1, 1, 1, 1, 1};
-  const int quarter = samples.count / 4;
-  for (int k = 0; k < quarter; ++k) {
-    for (int i = 0; i < 4; ++i) {
-      const int from = k + i * quarter;
+  const int part = count / kPlaces;
+  for (int k = 0; k < part; ++k) {
+    for (int i = 0; i < kPlaces; ++i) {
+      const int from = k + i * part;
       Eight weight;
       load_twice(shares.cell[from], weight);
       const Eight share = shares.part[from] * sign + first;
-      *reinterpret_cast<Eight*>(&slots.sums[0][0] + shares.slot[from]) += weight * share;
+      const auto slot = static_cast<uint32_t>(shares.slot[from]);
+      *reinterpret_cast<Eight*>(reinterpret_cast<char*>(slots.sums) + slot) += weight * share;
     }
   }
-  samples.count = 0;
 }
 
 // A 4x4 transposition.
@@ -308,6 +315,7 @@ void gather(const PatchParams& p, Slots& slots) {
   auto* last_column = first_column + (2 * p.radius + 1 + kRowSlack);
   find_spans(extent, c, s, first_column, last_column);
   Samples samples;
+  int count = 0;
   for (int i = extent.top; i <= extent.bottom; ++i) {
     // Patches are read once, from memory far away: a prefetch never faults, wherever it points.
     const float* next = p.next + i * p.image.stride;
@@ -316,20 +324,24 @@ void gather(const PatchParams& p, Slots& slots) {
     const int first = first_column[i - extent.top], last = last_column[i - extent.top];
     const float* row = p.image.row(p.y + i) + p.x;
     const float row_weight = window[i];
+    const V across = all(1.5f - di * s), down = all(di * c + 1.5f);
     for (int j = first; j <= last; j += W) {
       const V dj = lanes() + static_cast<float>(j);
       const Gradient gradient(row + j, p.image.stride);
-      store(samples.x + samples.count, gradient.x);
-      store(samples.y + samples.count, gradient.y);
-      store(samples.across + samples.count, dj * c - di * s + 2.f - 0.5f);
-      store(samples.down + samples.count, dj * s + di * c + 2.f - 0.5f);
-      store(samples.window + samples.count, load(window + j) * row_weight);
+      store(samples.x + count, gradient.x);
+      store(samples.y + count, gradient.y);
+      store(samples.across + count, dj * c + across);
+      store(samples.down + count, dj * s + down);
+      store(samples.window + count, load(window + j) * row_weight);
       // Lanes beyond the row's end are overwritten by what comes next.
-      samples.count += least(W, last - j + 1);
-      if (samples.count > kSamples - W) add_samples(samples, p.angle, slots);
+      count += least(W, last - j + 1);
+      if (count > kSamples - W) {
+        add_samples(samples, count, p.angle, slots);
+        count = 0;
+      }
     }
   }
-  add_samples(samples, p.angle, slots);
+  add_samples(samples, count, p.angle, slots);
 }
 
 STEADYVIEW_INLINE float sum_of(V v) {

@@ -67,17 +67,21 @@ STEADYVIEW_INLINE V floored_value(V v) {
   return reinterpret_cast<V>(
       _mm512_maskz_roundscale_ps(0xffff, raw(v), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
 }
+STEADYVIEW_INLINE V above_floor(V v) {  // v less its floor
+  return reinterpret_cast<V>(
+      _mm512_maskz_reduce_ps(0xffff, raw(v), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
+}
+STEADYVIEW_INLINE I floored(V v) {
+  return reinterpret_cast<I>(_mm512_maskz_cvt_roundps_epi32(
+      0xffff, raw(v), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
+}
 // 14 bits and a step of Newton's: a division and a root of 16 floats take ten times as long. Of
 // positive numbers.
 STEADYVIEW_INLINE V inverse(V v) {
   const V guess = reinterpret_cast<V>(_mm512_maskz_rcp14_ps(0xffff, raw(v)));
   return guess * (2.f - v * guess);
 }
-STEADYVIEW_INLINE V root(V v) {
-  const V guess = reinterpret_cast<V>(_mm512_maskz_rsqrt14_ps(0xffff, raw(v)));
-  const V root = v * guess;
-  return root + 0.5f * guess * (v - root * root);
-}
+STEADYVIEW_INLINE V root(V v) { return reinterpret_cast<V>(_mm512_maskz_sqrt_ps(0xffff, raw(v))); }
 #else
 using Mask = I;
 STEADYVIEW_INLINE V larger(V a, V b) { return a > b ? a : b; }
@@ -125,6 +129,8 @@ STEADYVIEW_INLINE V root(V v) {
 }
 #endif
 #endif
+STEADYVIEW_INLINE V above_floor(V v) { return v - floored_value(v); }
+STEADYVIEW_INLINE I floored(V v) { return truncated(floored_value(v)); }
 #endif
 
 }  // namespace
