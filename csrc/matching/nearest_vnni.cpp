@@ -41,9 +41,9 @@ struct Packed {
       int32_t norm = 0;
       for (int k = 0; k < p.length; ++k) norm += from[k] * (from[k] - 256);
       norms[static_cast<size_t>(i)] = norm;
-      for (int k = 0; k < p.length; k += 4) {
-        memcpy(to + k * kLanes, from + k, static_cast<size_t>(std::min(4, p.length - k)));
-      }
+      const int whole = p.length / 4 * 4;
+      for (int k = 0; k < whole; k += 4) memcpy(to + k * kLanes, from + k, 4);
+      for (int k = whole; k < p.length; ++k) to[whole * kLanes + k - whole] = from[k];
     }
   }
 };
@@ -138,9 +138,16 @@ void nearest_two_vnni(const NearestParams& p) {
       const int count = static_cast<int>(std::min<int64_t>(kTogether, last - q));
       for (int i = 0; i < count; ++i) {
         const uint8_t* from = p.query + (q + i) * p.length;
-        for (int k = 0; k < p.length; ++k) {
-          query[static_cast<size_t>((k / 4 * kTogether + i) * 4 + k % 4)] =
-              static_cast<int8_t>(from[k] - 128);
+        int8_t* to = query.data() + 4 * i;
+        const int whole = p.length / 4 * 4;
+        for (int k = 0; k < whole; k += 4) {
+          uint32_t four;
+          memcpy(&four, from + k, 4);
+          four ^= 0x80808080u;  // each byte less 128
+          memcpy(to + k * kTogether, &four, 4);
+        }
+        for (int k = whole; k < p.length; ++k) {
+          to[whole * kTogether + k - whole] = static_cast<int8_t>(from[k] - 128);
         }
       }
       search(train, query.data(), found);

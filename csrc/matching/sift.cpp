@@ -97,8 +97,8 @@ class Describer {
         orientations({image, e.column, e.row, near, 0.f, 1.5f * scale, scratch(near), nullptr});
     const float x = static_cast<float>(e.column) + e.dx, y = static_cast<float>(e.row) + e.dy;
     const float cell = 3.f * scale;
-    const int reach = std::min(static_cast<int>(std::lrint(cell * 1.4142135623730951f * 5 * 0.5f)),
-                               farthest_);
+    const int reach =
+        std::min(static_cast<int>(std::lrint(cell * 1.4142135623730951f * 5 * 0.5f)), farthest_);
     const float* fetch =
         octave_.blurred[static_cast<size_t>(next.layer)].row(next.row) + next.column;
     for (int i = 0; i < found.count; ++i) {
@@ -186,21 +186,23 @@ SiftFeatures find_sift(const uint8_t* gray, int64_t stride, int width, int heigh
     describe(octave, features);
   }
   // OpenCV's order, on which RANSAC's samples depend; equal ones are dropped.
-  const auto key = [](const Feature& f) {
-    return std::tuple(f.x, f.y, -f.size, f.angle, -f.response);
+  const auto key = [](const Feature* f) {
+    return std::tuple(f->x, f->y, -f->size, f->angle, -f->response);
   };
-  std::sort(features.begin(), features.end(),
-            [&](const Feature& a, const Feature& b) { return key(a) < key(b); });
-  const auto same = [](const Feature& a, const Feature& b) {
-    return std::tie(a.x, a.y, a.size, a.angle) == std::tie(b.x, b.y, b.size, b.angle);
+  const auto same = [](const Feature* a, const Feature* b) {
+    return std::tie(a->x, a->y, a->size, a->angle) == std::tie(b->x, b->y, b->size, b->angle);
   };
-  features.erase(std::unique(features.begin(), features.end(), same), features.end());
+  std::vector<const Feature*> order;
+  order.reserve(features.size());
+  for (const Feature& f : features) order.push_back(&f);
+  std::sort(order.begin(), order.end(), [&](auto* a, auto* b) { return key(a) < key(b); });
+  order.erase(std::unique(order.begin(), order.end(), same), order.end());
   SiftFeatures found;
-  found.points.reserve(2 * features.size());
-  found.descriptors.reserve(kSiftLength * features.size());
-  for (const Feature& f : features) {
-    found.points.insert(found.points.end(), {f.x, f.y});
-    found.descriptors.insert(found.descriptors.end(), f.descriptor.begin(), f.descriptor.end());
+  found.points.reserve(2 * order.size());
+  found.descriptors.reserve(kSiftLength * order.size());
+  for (const Feature* f : order) {
+    found.points.insert(found.points.end(), {f->x, f->y});
+    found.descriptors.insert(found.descriptors.end(), f->descriptor.begin(), f->descriptor.end());
   }
   return found;
 }

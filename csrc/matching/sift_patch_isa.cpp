@@ -135,11 +135,10 @@ constexpr int kSlotBytes = sizeof(Eight);
 // What is gathered of samples, row by row; the rest is computed of full vectors.
 constexpr int kPadding = 16;  // at least W and kPlaces
 struct Samples {
-  alignas(64) float x[kSamples + kPadding];  // gradient
+  alignas(64) float x[kSamples + kPadding];  // gradient times window
   alignas(64) float y[kSamples + kPadding];
   alignas(64) float down[kSamples + kPadding];  // cells, from the first one's middle
   alignas(64) float across[kSamples + kPadding];
-  alignas(64) float window[kSamples + kPadding];
 };
 
 // Per 128 bits: the first, or the last, two floats of a and b in turn.
@@ -200,7 +199,7 @@ STEADYVIEW_INLINE void share_out(const Samples& samples, int count, float angle,
   for (int k = 0; k < count; k += W) {
     const V x = load(samples.x + k), y = load(samples.y + k);
     V down = load(samples.down + k), across = load(samples.across + k);
-    const V strength = load(samples.window + k) * root(x * x + (y * y + 1e-30f));
+    const V strength = root(x * x + (y * y + 1e-30f));
     // On the border a sample's share is nothing: so it is for those beyond.
     down = smaller(larger(down, all(-1.f)), all(kBelowFour));
     across = smaller(larger(across, all(-1.f)), all(kBelowFour));
@@ -226,9 +225,8 @@ constexpr int kPlaces = 8;
 // Two loops: a sum waits for its slot to be known, and would keep the next samples' from being
 // computed. It also waits for the last sum of the same slot, which neighbours often have: so
 // samples come from four places in turn.
-__attribute__((noinline)) void add_samples(Samples& samples, int count, float angle,
-                                           Slots& slots) {
-  for (float* part : {samples.x, samples.y, samples.down, samples.across, samples.window}) {
+__attribute__((noinline)) void add_samples(Samples& samples, int count, float angle, Slots& slots) {
+  for (float* part : {samples.x, samples.y, samples.down, samples.across}) {
     for (int k = 0; k < kPadding; k += W) store(part + count + k, V{});
   }
   count = (count + kPadding - 1) / kPadding * kPadding;
@@ -328,11 +326,11 @@ void gather(const PatchParams& p, Slots& slots) {
     for (int j = first; j <= last; j += W) {
       const V dj = lanes() + static_cast<float>(j);
       const Gradient gradient(row + j, p.image.stride);
-      store(samples.x + count, gradient.x);
-      store(samples.y + count, gradient.y);
+      const V weight = load(window + j) * row_weight;
+      store(samples.x + count, weight * gradient.x);
+      store(samples.y + count, weight * gradient.y);
       store(samples.across + count, dj * c + across);
       store(samples.down + count, dj * s + down);
-      store(samples.window + count, load(window + j) * row_weight);
       // Lanes beyond the row's end are overwritten by what comes next.
       count += least(W, last - j + 1);
       if (count > kSamples - W) {

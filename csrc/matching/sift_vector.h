@@ -72,14 +72,8 @@ STEADYVIEW_INLINE V above_floor(V v) {  // v less its floor
       _mm512_maskz_reduce_ps(0xffff, raw(v), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
 }
 STEADYVIEW_INLINE I floored(V v) {
-  return reinterpret_cast<I>(_mm512_maskz_cvt_roundps_epi32(
-      0xffff, raw(v), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
-}
-// 14 bits and a step of Newton's: a division and a root of 16 floats take ten times as long. Of
-// positive numbers.
-STEADYVIEW_INLINE V inverse(V v) {
-  const V guess = reinterpret_cast<V>(_mm512_maskz_rcp14_ps(0xffff, raw(v)));
-  return guess * (2.f - v * guess);
+  return reinterpret_cast<I>(
+      _mm512_maskz_cvt_roundps_epi32(0xffff, raw(v), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
 }
 STEADYVIEW_INLINE V root(V v) { return reinterpret_cast<V>(_mm512_maskz_sqrt_ps(0xffff, raw(v))); }
 #else
@@ -94,7 +88,6 @@ STEADYVIEW_INLINE V select(Mask mask, V yes, V no) { return mask ? yes : no; }
 STEADYVIEW_INLINE V magnitude(V v) {
   return reinterpret_cast<V>(reinterpret_cast<I>(v) & 0x7fffffff);
 }
-STEADYVIEW_INLINE V inverse(V v) { return 1.f / v; }
 #if defined(__AVX2__)
 STEADYVIEW_INLINE V floored_value(V v) {
   return reinterpret_cast<V>(_mm256_floor_ps(reinterpret_cast<__m256>(v)));
