@@ -54,6 +54,11 @@ def test_grey_is_what_opencv_reads_from_png():
     frames = rng.integers(0, 256, (2, 64, 80, 3), np.uint8)
     for grey, frame in zip(read_script_grey(frames), frames, strict=True):
         assert (grey == png_grey(frame)).all()
+    red, green = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    for blue in (*range(0, 256, 8), 255):
+        frame = np.stack([red, green, np.full_like(red, blue)], -1)
+        truncated = (frame @ np.array([9797, 19234, 3737])) >> 15
+        assert (next(read_script_grey(frame[None])) == truncated).all()
 
 
 def test_agrees_with_the_script():

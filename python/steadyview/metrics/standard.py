@@ -38,8 +38,9 @@ RANSAC_PX = 5.0
 LOW_BINS = 5
 
 _FULL_RANGE = np.clip(np.round((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
-# The fixed-point weights by which libpng makes grey of colour, in 1/32768, truncated.
-_PNG_GREY = np.array([[9797.0, 19234.0, 3737.0]], np.float32)
+# The fixed-point weights by which libpng makes grey of colour, in 1/32768, truncated. OpenCV's
+# transform rounds: half less half of 1/32768 is taken off, which float32 holds exactly.
+_PNG_GREY = np.array([[9797, 19234, 3737, 0.5 - 2**14]], np.float32) / np.float32(2**15)
 
 
 @dataclass(frozen=True)
@@ -150,21 +151,22 @@ def standard_scores(
     extra = 0
     opencv = _core.active_isa() == "baseline" if exact is None else exact
 
-    def pairs() -> Iterator[tuple[Array, Array]]:
+    def frames() -> Iterator[Array | None]:
+        """Of source and result in turn; None for a result's that is the source's."""
         nonlocal extra
         both = itertools.zip_longest(read_script_grey(source), read_script_grey(result))
         for first, second in both:
             if first is None or second is None:
                 extra += 1
             else:
-                yield first, _resized(second, first.shape)
+                yield first
+                yield None if first is second else _resized(second, first.shape)
 
-    def features(pair: tuple[Array, Array]) -> _Pair:
-        first = find_features(pair[0], opencv)
-        return first, first if pair[0] is pair[1] else find_features(pair[1], opencv)
+    def features(frame: Array | None) -> Features | None:
+        return None if frame is None else find_features(frame, opencv)
 
     meter = _Meter()
-    for crop, step in pipelined(_chained(pipelined(pairs(), features)), _homographies):
+    for crop, step in pipelined(_chained(pipelined(frames(), features)), _homographies):
         meter.add(crop, step)
     if not meter.cropping:
         raise InputError(f"{_name(source)} and {_name(result)}: no frame in common to compare")
@@ -196,9 +198,7 @@ def read_script_grey(video: VideoSource) -> Iterator[Array]:
 def _script_grey(frame: Frame, info: VideoInfo) -> Array:
     if info.format.name == "gray":
         return np.asarray(frame.planes[0])  # what the weights, which sum to 1, give of equal parts
-    rgb = rgb_of(frame, info)
-    # Sums stay below 2^24 and are exact in float32; the conversion to uint8 truncates.
-    return (cv2.transform(rgb.astype(np.float32), _PNG_GREY) * np.float32(2**-15)).astype(np.uint8)
+    return np.asarray(cv2.transform(rgb_of(frame, info), _PNG_GREY))
 
 
 def _resized(grey: Array, shape: tuple[int, ...]) -> Array:
@@ -207,13 +207,14 @@ def _resized(grey: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(cv2.resize(grey, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR))
 
 
-_Pair = tuple[Features, Features]
-
-
-def _chained(pairs: Iterator[_Pair]) -> Iterator[tuple[Features | None, Features, Features]]:
+def _chained(
+    frames: Iterator[Features | None],
+) -> Iterator[tuple[Features | None, Features, Features]]:
     """(the result's frame before, source, result)."""
     last = None
-    for source, result in pairs:
+    for source, result in zip(frames, frames, strict=True):
+        assert source is not None
+        result = source if result is None else result
         yield last, source, result
         last = result
 
