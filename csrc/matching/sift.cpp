@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <tuple>
 
 #include "common/isa.h"
@@ -143,6 +144,7 @@ void describe(const Octave& octave, std::vector<Feature>& features) {
 
 float* SiftWorkspace::reserve(size_t count) {
   constexpr size_t huge = size_t{1} << 21;
+  if (count > PTRDIFF_MAX / sizeof(float) - huge) throw std::bad_alloc();
   const size_t bytes = count * sizeof(float);
   const size_t align = bytes >= huge ? huge : kAlign;
   const size_t rounded = (bytes + align - 1) / align * align;
