@@ -75,7 +75,6 @@ struct Lanes : LaneTypes<T> {
   STEADYVIEW_OP Mask at_least(V a, V b) { return a >= b; }
   STEADYVIEW_OP Mask above(V a, V b) { return a > b; }
   STEADYVIEW_OP Mask above(Mask m, V a, V b) { return m & (a > b); }
-  STEADYVIEW_OP Mask without(Mask a, Mask b) { return a & ~b; }
   STEADYVIEW_OP V where(Mask m, V yes, V no) { return m ? yes : no; }
   STEADYVIEW_OP V keep(Mask m, V a) { return m ? a : V{}; }
   STEADYVIEW_OP V lower(V a, V b) { return b < a ? b : a; }
@@ -94,10 +93,31 @@ struct Lanes : LaneTypes<T> {
     }
     return lanes[0];
   }
-  // 2^a for a up to 0.
-  STEADYVIEW_OP V exp2(V a) {
+  // Negative, as of a pixel that is done.
+  STEADYVIEW_OP V done(V a) { return -magnitude(a); }
+  template <int n>
+  STEADYVIEW_OP void sums(const V* a, T* out) {
+    for (int i = 0; i < n; ++i) out[i] = sum(a[i]);
+  }
+  // kHigh rows of a block, `width` numbers each and `pitch` apart, one after another in vectors.
+  template <int width>
+  STEADYVIEW_OP void read_rows(const T* rows, int64_t pitch, V* parts) {
+    for (int row = 0; row < kHigh<T>; ++row) {
+      __builtin_memcpy(reinterpret_cast<T*>(parts) + row * width, rows + row * pitch,
+                       width * sizeof(T));
+    }
+  }
+  template <int width>
+  STEADYVIEW_OP void write_rows(const V* parts, T* rows, int64_t pitch) {
+    for (int row = 0; row < kHigh<T>; ++row) {
+      __builtin_memcpy(rows + row * pitch, reinterpret_cast<const T*>(parts) + row * width,
+                       width * sizeof(T));
+    }
+  }
+  // 2^a where m holds, for a in [-126, 0], else 0: far from a splat's middle it would be a denormal
+  // number, which takes a hundred times as long.
+  STEADYVIEW_OP V exp2(Mask m, V a) {
     if constexpr (sizeof(T) == 4) {
-      a = a < T(-126) ? all(T(-126)) : a;
       const V shifted = a + T(12582912);  // rounds to the nearest whole number
       const V f = a - (shifted - T(12582912));
       V p = all(T(1.32764282e-3));  // 2^f on [-1/2, 1/2] to 8e-8
@@ -107,11 +127,11 @@ struct Lanes : LaneTypes<T> {
       p = p * f + T(6.93146944e-1);
       p = p * f + T(1.00000012);
       const I whole = reinterpret_cast<I>(shifted) << 23;  // its low bits are the number
-      return reinterpret_cast<V>(reinterpret_cast<I>(p) + whole);
+      return keep(m, reinterpret_cast<V>(reinterpret_cast<I>(p) + whole));
     } else {
-      V result;
+      V result = a;
       for (int l = 0; l < kLanes<T>; ++l) result[l] = __builtin_exp2(a[l]);
-      return result;
+      return keep(m, result);
     }
   }
 };
@@ -127,7 +147,6 @@ struct Lanes<float> : LaneTypes<float> {
   STEADYVIEW_OP Mask above(Mask m, V a, V b) {
     return _mm512_mask_cmp_ps_mask(m, a, b, _CMP_GT_OQ);
   }
-  STEADYVIEW_OP Mask without(Mask a, Mask b) { return _kandn_mask16(b, a); }
   STEADYVIEW_OP V where(Mask m, V yes, V no) { return _mm512_mask_blend_ps(m, no, yes); }
   STEADYVIEW_OP V keep(Mask m, V a) { return _mm512_maskz_mov_ps(m, a); }
   STEADYVIEW_OP V lower(V a, V b) { return _mm512_min_ps(a, b); }
@@ -138,7 +157,61 @@ struct Lanes<float> : LaneTypes<float> {
     const V r = _mm512_rcp14_ps(a);
     return r * (2.0f - a * r);
   }
-  STEADYVIEW_OP V exp2(V a) {
+  STEADYVIEW_OP V done(V a) { return _mm512_or_ps(a, all(-0.0f)); }
+  // Eight at a time: halves, quarters and so on of two vectors are added in one.
+  template <int n>
+  STEADYVIEW_OP void sums(const V* a, float* out) {
+    constexpr int eights = n / 8 * 8;
+#pragma GCC unroll 4
+    for (int i = 0; i < eights; i += 8) {
+      V quarters[2];
+#pragma GCC unroll 2
+      for (int k = 0; k < 2; ++k) {
+        const V* b = a + i + 4 * k;
+        const V low =
+            _mm512_shuffle_f32x4(b[0], b[1], 0x44) + _mm512_shuffle_f32x4(b[0], b[1], 0xee);
+        const V high =
+            _mm512_shuffle_f32x4(b[2], b[3], 0x44) + _mm512_shuffle_f32x4(b[2], b[3], 0xee);
+        quarters[k] = _mm512_shuffle_f32x4(low, high, 0x88) + _mm512_shuffle_f32x4(low, high, 0xdd);
+      }
+      V pairs = _mm512_shuffle_ps(quarters[0], quarters[1], 0x44) +
+                _mm512_shuffle_ps(quarters[0], quarters[1], 0xee);
+      pairs = pairs + _mm512_permute_ps(pairs, 0xb1);
+      const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 0, 0, 0, 0, 0, 0, 0, 0);
+      _mm256_storeu_ps(out + i, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, pairs)));
+    }
+#pragma GCC unroll 8
+    for (int i = eights; i < n; ++i) out[i] = sum(a[i]);
+  }
+  // Straight to and from memory: from a copy between, whose pieces are cut otherwise, a processor
+  // cannot pass on what it has just stored. Calls visit(part, row, mask of the lanes that are in
+  // both, where the part's first lane would be in the row).
+  template <int width, typename Visit>
+  STEADYVIEW_OP void for_pieces(Visit visit) {
+#pragma GCC unroll 4
+    for (int part = 0; part < width / kWide; ++part) {
+#pragma GCC unroll 4
+      for (int row = 0; row < kHigh<float>; ++row) {
+        const int at = kLanes<float> * part - width * row;
+        const int begin = at < 0 ? -at : 0;
+        const int end = width - at < kLanes<float> ? width - at : kLanes<float>;
+        if (begin < end) visit(part, row, static_cast<Mask>((1 << end) - (1 << begin)), at);
+      }
+    }
+  }
+  template <int width>
+  STEADYVIEW_OP void read_rows(const float* rows, int64_t pitch, V* parts) {
+    for_pieces<width>([&](int part, int row, Mask lanes, int at) __attribute__((always_inline)) {
+      parts[part] = _mm512_mask_loadu_ps(parts[part], lanes, rows + (row * pitch + at));
+    });
+  }
+  template <int width>
+  STEADYVIEW_OP void write_rows(const V* parts, float* rows, int64_t pitch) {
+    for_pieces<width>([&](int part, int row, Mask lanes, int at) __attribute__((always_inline)) {
+      _mm512_mask_storeu_ps(rows + (row * pitch + at), lanes, parts[part]);
+    });
+  }
+  STEADYVIEW_OP V exp2(Mask m, V a) {
     const V f = _mm512_reduce_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
     V p = all(1.87757052e-3f);  // 2^f on [0, 1) to 8e-8
     p = p * f + 8.98935460e-3f;
@@ -146,7 +219,7 @@ struct Lanes<float> : LaneTypes<float> {
     p = p * f + 2.40153626e-1f;
     p = p * f + 6.93153083e-1f;
     p = p * f + 9.99999940e-1f;
-    return _mm512_scalef_ps(p, a);  // takes the floor of a
+    return _mm512_maskz_scalef_ps(m, p, a);  // takes the floor of a
   }
 };
 #endif

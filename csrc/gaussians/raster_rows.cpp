@@ -123,7 +123,6 @@ bool all_done(const Pixels<T, channels>* frame) {
   return !L::any(L::above(most_left, L::all(0)));
 }
 
-// A full block's rows go out as they are in memory.
 template <typename T, int channels>
 inline __attribute__((always_inline)) void write_block(const TileJob<T>& job,
                                                        const Pixels<T, channels>& pixels,
@@ -132,25 +131,29 @@ inline __attribute__((always_inline)) void write_block(const TileJob<T>& job,
   using B = Block<T>;
   using V = typename B::V;
   const V left = Lanes<T>::magnitude(pixels.left), alpha = T(1) - left;
-  V color[channels];
+  V color[channels], parts[channels];
   for (int c = 0; c < channels; ++c) color[c] = pixels.color[c] + left * background[c];
-  alignas(64) T line[B::lanes * channels], opaque[B::lanes];
-  join_channels<T, channels>(color, line);
+  join_channels<T, channels>(color, reinterpret_cast<T*>(parts));
+  const int64_t at = y * job.width + x;
+  if (columns == kWide && rows == B::high && job.stride == channels) {
+    Lanes<T>::template write_rows<kWide * channels>(parts, job.image + at * channels,
+                                                    job.width * channels);
+    if (job.alphas) {
+      Lanes<T>::template write_rows<kWide>(&alpha, job.alphas + at, job.width);
+    }
+    return;
+  }
+  T line[B::lanes * channels], opaque[B::lanes];
+  __builtin_memcpy(line, parts, sizeof(parts));
   __builtin_memcpy(opaque, &alpha, sizeof(alpha));
   for (int64_t row = 0; row < rows; ++row) {
-    const int64_t at = (y + row) * job.width + x;
-    const T* from = line + row * kWide * channels;
-    if (columns == kWide && job.stride == channels) {
-      __builtin_memcpy(job.image + at * channels, from, kWide * channels * sizeof(T));
-    } else {
-      for (int64_t k = 0; k < columns; ++k) {
-        for (int c = 0; c < channels; ++c) {
-          job.image[(at + k) * job.stride + c] = from[k * channels + c];
-        }
+    for (int64_t k = 0; k < columns; ++k) {
+      const int64_t pixel = at + row * job.width + k, lane = row * kWide + k;
+      for (int c = 0; c < channels; ++c) {
+        job.image[pixel * job.stride + c] = line[lane * channels + c];
       }
+      if (job.alphas) job.alphas[pixel] = opaque[lane];
     }
-    if (!job.alphas) continue;
-    for (int64_t k = 0; k < columns; ++k) job.alphas[at + k] = opaque[row * kWide + k];
   }
 }
 
@@ -183,10 +186,10 @@ void draw(const TileJob<T>& job) {
       Pixels<T, channels>* pixels = frame + walk.block;
       walk.step();
       const auto seen = L::at_least(power, cutoff);
-      const V left = pixels->left, weight = left * L::exp2(power), after = left - weight;
-      const auto drawn = L::above(seen, after, least_left);
+      const V left = pixels->left, weight = left * L::exp2(seen, power), after = left - weight;
+      const auto drawn = L::above(after, least_left);
       const V share = L::keep(drawn, weight);
-      pixels->left = L::where(drawn, after, L::where(seen, -L::magnitude(left), left));
+      pixels->left = L::where(drawn, after, L::done(left));
       for (int c = 0; c < channels; ++c) pixels->color[c] = pixels->color[c] + share * color[c];
     }
     if (k % kRecheck == kRecheck - 1 && all_done<T, channels>(frame)) break;
@@ -208,27 +211,30 @@ struct GradientPixels {
   V left, rest, grad_alpha, grad[channels];
 };
 
-// Copies a block's rows out of an image, `stride` numbers a pixel; lanes beside it become 0.
+// A block out of an image of `stride` numbers a pixel; lanes beside it become 0.
 template <typename T, int channels>
 inline __attribute__((always_inline)) void read_block(const TileJob<T>& job, const T* image,
                                                       int64_t stride, int64_t x, int64_t y,
                                                       typename Lanes<T>::V* values) {
   using B = Block<T>;
-  alignas(64) T line[B::lanes * channels] = {};
+  typename B::V parts[channels] = {};
   const int64_t wide = least<int64_t>(kWide, job.right - x);
   const int64_t high = least<int64_t>(B::high, job.bottom - y);
-  for (int64_t row = 0; row < high; ++row) {
-    const T* from = image + ((y + row) * job.width + x) * stride;
-    T* to = line + row * kWide * channels;
-    if (wide == kWide && stride == channels) {
-      __builtin_memcpy(to, from, kWide * channels * sizeof(T));
-      continue;
+  const T* from = image + (y * job.width + x) * stride;
+  if (wide == kWide && high == B::high && stride == channels) {
+    Lanes<T>::template read_rows<kWide * channels>(from, job.width * channels, parts);
+  } else {
+    T line[B::lanes * channels] = {};
+    for (int64_t row = 0; row < high; ++row) {
+      for (int64_t k = 0; k < wide; ++k) {
+        for (int c = 0; c < channels; ++c) {
+          line[(row * kWide + k) * channels + c] = from[(row * job.width + k) * stride + c];
+        }
+      }
     }
-    for (int64_t k = 0; k < wide; ++k) {
-      for (int c = 0; c < channels; ++c) to[k * channels + c] = from[k * stride + c];
-    }
+    __builtin_memcpy(parts, line, sizeof(parts));
   }
-  split_channels<T, channels>(line, values);
+  split_channels<T, channels>(reinterpret_cast<const T*>(parts), values);
 }
 
 template <typename T, int channels>
@@ -290,11 +296,11 @@ void gradient(const TileGradientJob<T>& job) {
       GradientPixels<T, channels>* pixels = frame + walk.block;
       walk.step();
       const auto seen = L::at_least(power, cutoff);
-      const V left = pixels->left, alpha = L::exp2(power);
+      const V left = pixels->left, alpha = L::exp2(seen, power);
       const V weight = left * alpha, after = left - weight;
-      const auto drawn = L::above(seen, after, least_left);
+      const auto drawn = L::above(after, least_left);
       const V share = L::keep(drawn, weight);
-      pixels->left = L::where(drawn, after, L::where(seen, -L::magnitude(left), left));
+      pixels->left = L::where(drawn, after, L::done(left));
       V dot = pixels->grad_alpha;
       for (int c = 0; c < channels; ++c) {
         dot = dot + pixels->grad[c] * color[c];
@@ -319,8 +325,7 @@ void gradient(const TileGradientJob<T>& job) {
       }
     }
     T* record = job.records + static_cast<int64_t>(f.entries[k].slot) * size;
-#pragma GCC unroll 16
-    for (int i = 0; i < size; ++i) record[i] = L::sum(sum[i]);
+    L::template sums<size>(sum, record);
   }
 }
 

@@ -95,10 +95,21 @@ Buffer<Keyed<T>> sort_by_depth(std::vector<Extent<T>> extents, int64_t visible) 
   return sorted;
 }
 
-// Calls visit(tile) for the tiles that the splat's ellipse touches, row by row.
+// Calls visit(tile, whether) for the tiles that the splat's ellipse touches, row by row, and
+// perhaps for others, with false: most boxes touch one or two tiles, and branches on how many are
+// foreseen badly.
 template <typename T, typename Visit>
 void for_tiles(const Splat<T>& s, const TileBox& box, int64_t columns, Visit visit) {
   const int64_t left = box.left, right = box.right, top = box.top, bottom = box.bottom;
+  const int64_t across = right - left, down = bottom - top;
+  if (__builtin_expect((across | down) < 2, 1)) {
+    const int64_t first = top * columns + left, below = first + down * columns;
+    visit(first, int64_t{1});
+    visit(first + across, across);
+    visit(below, down);
+    visit(below + across, across & down);
+    return;
+  }
   const bool whole = right - left < 2 || bottom == top;
   for (int64_t row = top; row <= bottom; ++row) {
     int64_t from = left, to = right;
@@ -120,7 +131,7 @@ void for_tiles(const Splat<T>& s, const TileBox& box, int64_t columns, Visit vis
       from = std::max(from, static_cast<int64_t>(std::clamp(far_left, 0.0, 1e9)) / kTile);
       to = std::min(to, static_cast<int64_t>(std::clamp(far_right, -1.0, 1e9)) / kTile);
     }
-    for (int64_t column = from; column <= to; ++column) visit(row * columns + column);
+    for (int64_t column = from; column <= to; ++column) visit(row * columns + column, int64_t{1});
   }
 }
 
@@ -156,9 +167,9 @@ TileLists sort_into_tiles(const Splat<T>* splats, const TileBox* boxes, int64_t 
     for (int64_t i = first; i < last; ++i) {
       const uint32_t splat = sorted[static_cast<size_t>(i)].splat;
       int64_t touched = 0;
-      for_tiles(splats[splat], boxes[splat], lists.columns, [&](int64_t tile) {
-        ++counted[tile];
-        ++touched;
+      for_tiles(splats[splat], boxes[splat], lists.columns, [&](int64_t tile, int64_t whether) {
+        counted[tile] += whether;
+        touched += whether;
       });
       if (first_slots) first_slots[splat + 1] = touched;
     }
@@ -180,11 +191,15 @@ TileLists sort_into_tiles(const Splat<T>* splats, const TileBox* boxes, int64_t 
   TileEntry* entries = lists.entries.get();
   parallel_for(0, visible, chunk, [&](int64_t first, int64_t last) {
     int64_t* next = places.data() + first / chunk * tiles;
+    TileEntry nowhere;
     for (int64_t i = first; i < last; ++i) {
       const uint32_t splat = sorted[static_cast<size_t>(i)].splat;
       int64_t slot = first_slots ? first_slots[splat] : 0;
-      for_tiles(splats[splat], boxes[splat], lists.columns, [&](int64_t tile) {
-        entries[next[tile]++] = {splat, static_cast<uint32_t>(slot++)};
+      for_tiles(splats[splat], boxes[splat], lists.columns, [&](int64_t tile, int64_t whether) {
+        TileEntry* entry = whether ? entries + next[tile] : &nowhere;
+        *entry = {splat, static_cast<uint32_t>(slot)};
+        next[tile] += whether;
+        slot += whether;
       });
     }
   });
