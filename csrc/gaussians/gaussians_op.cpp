@@ -1,8 +1,8 @@
 #include "gaussians/gaussians_op.h"
 
-#include <ATen/ops/all.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/isfinite.h>
+
+#include <cmath>
 
 #include "common/check.h"
 #include "gaussians/dispatch_op.h"
@@ -33,8 +33,39 @@ struct Arguments {
   }
 };
 
-void check_finite(const char* op, const char* name, const at::Tensor& tensor) {
-  if (!at::isfinite(tensor).all().item<bool>()) check::fail(op, name, " must be finite");
+// Numbers of the cameras on the host; they must be finite.
+at::Tensor on_host(const char* op, const char* name, const at::Tensor& tensor) {
+  const at::Tensor host = tensor.detach().to(at::kCPU, at::kDouble).contiguous();
+  const double* x = host.const_data_ptr<double>();
+  for (int64_t i = 0; i < host.numel(); ++i) {
+    if (!std::isfinite(x[i])) check::fail(op, name, " must be finite");
+  }
+  return host;
+}
+
+// What is not looked at must be what it is taken for, but for the rounding of an inverse.
+bool near(double x, double wanted, double scale = 1) {
+  return std::abs(x - wanted) <= 1e-5 * scale;
+}
+
+void check_cameras(const char* op, const at::Tensor& viewmats, const at::Tensor& Ks) {
+  const at::Tensor views = on_host(op, "viewmats", viewmats), inner = on_host(op, "Ks", Ks);
+  for (int64_t c = 0; c < views.size(0); ++c) {
+    const double* v = views.const_data_ptr<double>() + 16 * c + 12;
+    const double* K = inner.const_data_ptr<double>() + 9 * c;
+    if (!(near(v[0], 0) && near(v[1], 0) && near(v[2], 0) && near(v[3], 1))) {
+      check::fail(op, "viewmats must have the last row 0 0 0 1, got ", v[0], " ", v[1], " ", v[2],
+                  " ", v[3], " (is it transposed?)");
+    }
+    if (!(K[0] > 0 && K[4] > 0)) {
+      check::fail(op, "Ks must have focal lengths above 0, got ", K[0], " and ", K[4]);
+    }
+    if (!(near(K[1], 0, K[0]) && near(K[3], 0, K[4]) && near(K[6], 0) && near(K[7], 0) &&
+          near(K[8], 1))) {
+      check::fail(op, "Ks must be fx 0 cx, 0 fy cy, 0 0 1, got ", K[0], " ", K[1], " ", K[2], ", ",
+                  K[3], " ", K[4], " ", K[5], ", ", K[6], " ", K[7], " ", K[8]);
+    }
+  }
 }
 
 // The inputs of the projection, contiguous.
@@ -98,8 +129,7 @@ project_gaussians(const at::Tensor& means, const at::Tensor& quats, const at::Te
                   eps2d,
                   camera_model};
   seen.check(op);
-  check_finite(op, "viewmats", viewmats);
-  check_finite(op, "Ks", Ks);
+  check_cameras(op, viewmats, Ks);
   if (!(near_plane < far_plane)) {
     check::fail(op, "near_plane must be below far_plane, got ", near_plane, " and ", far_plane);
   }

@@ -103,6 +103,31 @@ def test_absolute_gradients(torch, ops):
 
 
 @pytest.mark.parametrize("packed", [False, True])
+def test_absolute_gradients_whatever_is_asked_for(torch, ops, packed):
+    """As in gsplat the backward pass of the raster sets them."""
+    options = {"width": WIDTH, "height": HEIGHT, "absgrad": True, "packed": packed}
+    values = scene(torch)
+    image, _, _ = ops.rasterization(**values, **options)
+    assert not image.requires_grad
+    values["means"].requires_grad_()
+    found = []
+    for name in ("backward", "inputs", "grad", "create_graph"):
+        image, _, meta = ops.rasterization(**values, **options)
+        loss = image.square().sum()
+        if name == "backward":
+            loss.backward()
+        elif name == "inputs":
+            loss.backward(inputs=[values["means"]])
+        else:
+            torch.autograd.grad(loss, values["means"], create_graph=name == "create_graph")
+        found.append(meta["means2d"].absgrad)
+    assert found[0].abs().sum() > 0
+    for other in found[1:]:
+        assert torch.equal(other, found[0])
+        assert not other.requires_grad
+
+
+@pytest.mark.parametrize("packed", [False, True])
 def test_what_was_drawn_may_be_changed_in_place(torch, ops, packed):
     """As gsplat's trainer does: `render_colors[~masks] = 0`."""
     masks = torch.rand((1, HEIGHT, WIDTH), generator=torch.Generator().manual_seed(1)) > 0.5

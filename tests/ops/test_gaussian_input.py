@@ -32,6 +32,14 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize("name", ["means", "colors", "viewmats", "Ks", "backgrounds"])
+def test_arrays_are_no_tensors(torch, ops, name):
+    values = scene(torch)
+    values[name] = values[name].numpy()
+    with pytest.raises(TypeError, match=f"{name} must be a torch.Tensor, got ndarray"):
+        ops.rasterization(**values, width=WIDTH, height=HEIGHT)
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input(torch, ops, name):
     changes, message = BAD[name]
@@ -44,17 +52,45 @@ def test_bad_input(torch, ops, name):
 
 def test_singular_cameras(torch, ops):
     values = scene(torch)
-    values["viewmats"] = torch.zeros_like(values["viewmats"])
+    values["viewmats"][:, :3] = 0
     image, alphas, _ = ops.rasterization(**values, width=WIDTH, height=HEIGHT)
     assert torch.equal(image, values["backgrounds"].expand_as(image))
     assert alphas.sum() == 0
     values["colors"] = torch.zeros((60, 4, 3), dtype=torch.float64)
     with pytest.raises(ValueError, match="viewmats must be invertible"):
         ops.rasterization(**values, width=WIDTH, height=HEIGHT, sh_degree=1)
-    values["Ks"] = torch.zeros_like(values["Ks"])
-    values["colors"] = torch.zeros((60, 3), dtype=torch.float64)
-    image, _, _ = ops.rasterization(**values, width=WIDTH, height=HEIGHT)
-    assert torch.isfinite(image).all()
+
+
+def test_cameras_that_would_not_be_looked_at_whole(torch, ops):
+    """A transposed pose, the commonest mistake, and what a pinhole camera does not have."""
+    options = {"width": WIDTH, "height": HEIGHT}
+    values = scene(torch)
+    views, Ks = values["viewmats"], values["Ks"]
+
+    def bad(match, **changes):
+        with pytest.raises(ValueError, match=match):
+            ops.rasterization(**{**values, **changes}, **options)
+
+    bad("viewmats must have the last row 0 0 0 1, .*transposed", viewmats=views.mT)
+    shutter = {"rolling_shutter": "ROLLING_TOP_TO_BOTTOM", "viewmats_rs": views.mT}
+    bad("viewmats_rs must have the last row 0 0 0 1", **shutter)
+    for row, column, number, match in (
+        (0, 0, -60.0, "focal lengths above 0"),
+        (1, 1, 0.0, "focal lengths above 0"),
+        (0, 1, 2.0, "Ks must be fx 0 cx"),
+        (2, 0, 36.0, "Ks must be fx 0 cx"),
+        (2, 2, 2.0, "Ks must be fx 0 cx"),
+    ):
+        K = Ks.clone()
+        K[0, row, column] = number
+        bad(match, Ks=K)
+    bad("Ks must be fx 0 cx", Ks=Ks.mT)
+    inverse = torch.linalg.inv(torch.linalg.inv(views.float()))  # has roundings
+    inverse[:, 3, :3] += 1e-7
+    float32 = {k: v.float() for k, v in values.items()}
+    image, _, _ = ops.rasterization(**{**float32, "viewmats": inverse}, **options)
+    expected, _, _ = ops.rasterization(**float32, **options)
+    torch.testing.assert_close(image, expected, rtol=0, atol=1e-3)
 
 
 LIST_BAD = {
@@ -65,9 +101,15 @@ LIST_BAD = {
     "negative": ({"flatten_ids": lambda x: x - 1}, "flatten_ids must be in"),
     "falling": ({"isect_offsets": lambda x: x.flip(-1)}, "isect_offsets must rise"),
     "images": ({"means2d": lambda x: x[0]}, "must be of the same images"),
-    "conics": ({"conics": lambda x: x[..., :2]}, "conics must be|invalid for input"),
+    "conics": ({"conics": lambda x: x[..., :2]}, "conics must be"),
+    "transposed conics": ({"conics": lambda x: x.mT}, "conics must be"),
+    "transposed opacities": ({"opacities": lambda x: x.mT}, "opacities must be"),
+    "transposed colors": ({"colors": lambda x: x.mT}, "colors must be"),
+    "colors of N": ({"colors": lambda x: x[0]}, "colors must be"),
+    "transposed backgrounds": ({"backgrounds": lambda x: x.mT}, "backgrounds must be"),
+    "packed": ({"packed": True}, "means2d must be"),
     "masks": ({"masks": lambda x: x[:, 1:]}, "masks must be"),
-    "backgrounds": ({"backgrounds": lambda x: x[:, :2]}, "backgrounds must be|invalid for input"),
+    "backgrounds": ({"backgrounds": lambda x: x[:, :2]}, "backgrounds must be"),
     "width": ({"image_width": 0}, "width and height must be"),
 }
 
@@ -85,8 +127,13 @@ def test_bad_lists(torch, ops, name):
     }  # fmt: skip
     for key, change in changes.items():
         arguments[key] = change(arguments[key]) if callable(change) else change
-    with pytest.raises((ValueError, RuntimeError), match=message):
+    with pytest.raises(ValueError, match=message):
         ops.rasterize_to_pixels(**arguments)
+    if name in ("images", "conics", "transposed conics", "transposed opacities"):
+        for key in ("colors", "backgrounds", "masks"):
+            del arguments[key]
+        with pytest.raises(ValueError, match=message):
+            ops.rasterize_to_indices_in_range(0, 9, torch.ones((1, HEIGHT, WIDTH)), **arguments)
 
 
 def test_bad_intersections(torch, ops):
@@ -101,6 +148,16 @@ def test_bad_intersections(torch, ops):
             ops.isect_tiles(*arguments)
     with pytest.raises(ValueError, match="n_images and image_ids are needed"):
         ops.isect_tiles(means, radii, depths, 16, 2, 2, packed=True)
+    for image_ids, message in (
+        ([0, 0, 1, 2], "image_ids must be in"),
+        ([-1, 0, 1, 1], "image_ids must be in"),
+        ([0, 0, 1], "image_ids must be"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ops.isect_tiles(
+                means, radii, depths, 16, 2, 2, packed=True, n_images=2,
+                image_ids=torch.tensor(image_ids),
+            )  # fmt: skip
     means[0], means[1, 0] = float("nan"), float("inf")
     counts, _, _ = ops.isect_tiles(means, radii, depths, 16, 2, 2)
     assert counts.tolist() == [0, 0, 1, 1]

@@ -230,3 +230,32 @@ def test_contributors(torch, ops):
         ops.rasterize_to_indices_in_range(0, 10**10, 0 * ones, *arguments),
     ):
         assert [len(x) for x in found] == [0, 0, 0]
+
+
+def test_meta_is_a_mapping_with_all_its_keys(torch, ops):
+    """The tiles' lists are made when they are looked up, however that is done."""
+    keys = {"tiles_per_gauss", "isect_ids", "flatten_ids", "isect_offsets"}
+
+    def meta():
+        return ops.rasterization(**scene(torch), width=WIDTH, height=HEIGHT)[2]
+
+    expected = meta()["flatten_ids"]
+    for look in (
+        lambda m: m.get("flatten_ids"),
+        lambda m: dict(m)["flatten_ids"],
+        lambda m: {**m}["flatten_ids"],
+        lambda m: (m | {})["flatten_ids"],
+        lambda m: ({} | m)["flatten_ids"],
+        lambda m: m.copy()["flatten_ids"],
+        lambda m: m.pop("flatten_ids"),
+        lambda m: dict(m.items())["flatten_ids"],
+        lambda m: list(m.values())[list(m).index("flatten_ids")],
+    ):
+        assert torch.equal(look(meta()), expected)
+    found = meta()
+    assert keys <= set(found.keys())
+    assert "flatten_ids" in found
+    assert len(found) == len(list(found)) == len(set(found))
+    assert found.get("other") is None
+    with pytest.raises(KeyError):
+        found["other"]

@@ -3,7 +3,14 @@
 import torch
 from torch import Tensor
 
-__all__ = ["cameras", "depth_maps", "inverse_view", "size_or", "target_from_source"]
+__all__ = [
+    "cameras",
+    "check_cameras",
+    "depth_maps",
+    "inverse_view",
+    "size_or",
+    "target_from_source",
+]
 
 
 def inverse_view(matrix: Tensor) -> Tensor:
@@ -13,7 +20,7 @@ def inverse_view(matrix: Tensor) -> Tensor:
     return torch.cat((torch.cat((linear, shift), -1), matrix[..., 3:, :]), -2)
 
 
-def _check(**matrices: Tensor) -> None:
+def check_cameras(**matrices: Tensor) -> None:
     """Of float64 cameras. A compiled graph, which cannot branch on numbers, goes without."""
     if torch.compiler.is_compiling():
         return
@@ -60,7 +67,7 @@ def cameras(
         target_K = target_Ks.expand(N, V, 3, 3)
     target = target_viewmats.expand(N, V, 4, 4)
     viewmats, K, target, target_K = (x.double() for x in (viewmats, Ks, target, target_K))
-    _check(viewmats=viewmats, Ks=K, target_viewmats=target, target_Ks=target_K)
+    check_cameras(viewmats=viewmats, Ks=K, target_viewmats=target, target_Ks=target_K)
     return viewmats[:, None], K, target, target_K
 
 

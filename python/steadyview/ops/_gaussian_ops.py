@@ -8,6 +8,7 @@ from torch import Tensor
 from steadyview.ops._library import extension, register
 
 __all__ = [
+    "draw",
     "evaluate_harmonics",
     "find_gaussian_contributors",
     "project_gaussians",
@@ -134,7 +135,7 @@ def _raster_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Ten
     traced = type(output[0]) is not Tensor
     ctx.drawn = tuple(x.clone() if traced else x.detach() for x in output)
     ctx.versions = tuple(x._version for x in ctx.drawn)
-    ctx.with_abs = absolute is not None
+    ctx.with_abs, ctx.watched = absolute is not None, getattr(absolute, "watched", None)
     ctx.tile_size = inputs[12]
     ctx.set_materialize_grads(False)  # alphas mostly have none
 
@@ -152,14 +153,16 @@ def _raster_backward(
     by_means2d, by_conics, by_colors, by_opacities, absolute = _rasterize_gaussians_backward(
         grad_image, grad_alphas, image, alphas, *saved, ctx.tile_size, ctx.with_abs
     )
+    if ctx.watched is not None:
+        ctx.watched.absgrad = absolute.detach().reshape(ctx.watched.shape)
     by_background = None
     if ctx.needs_input_grad[7]:
         # Running sums: unlike sum(), in an order that does not depend on the number of threads.
         by_background = grad_image * (1 - alphas)
         by_background = by_background.cumsum(2)[:, :, -1].cumsum(1)[:, -1]
     return (
-        by_means2d, absolute if ctx.with_abs else None, by_conics, by_colors, by_opacities,
-        None, None, by_background, *(None,) * 7,
+        by_means2d, absolute if ctx.needs_input_grad[1] else None, by_conics, by_colors,
+        by_opacities, None, None, by_background, *(None,) * 7,
     )  # fmt: skip
 
 
@@ -212,7 +215,7 @@ _rasterize_gaussians_backward = register(
     extension.rasterize_gaussians_backward,
     _raster_backward_fake,
 )
-# `absolute` has the shape of means2d; its values are not used, its gradient are the absolute sums.
+# The values of `absolute` are not used; its gradient, if it wants one, are the absolute sums.
 rasterize_gaussians = register(
     "rasterize_gaussians(Tensor means2d, Tensor? absolute, Tensor conics, Tensor colors,"
     " Tensor opacities, Tensor? depths, Tensor? radii, Tensor? backgrounds, Tensor? first,"
@@ -230,3 +233,19 @@ find_gaussian_contributors = register(
     extension.find_gaussian_contributors,
     _contributors_fake,
 )
+
+
+def draw(means2d: Tensor, absgrad: bool, *rest: Any) -> tuple[Tensor, Tensor]:
+    """`rasterize_gaussians` of `(..., 2)`; its backward pass sets `means2d.absgrad` if wanted."""
+    if absgrad:
+        return _draw_watched(means2d, rest)
+    result: tuple[Tensor, Tensor] = rasterize_gaussians(means2d.reshape(-1, 2), None, *rest)
+    return result
+
+
+@torch.compiler.disable  # graphs do not have tensors with attributes
+def _draw_watched(means2d: Tensor, rest: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+    absolute = means2d.new_empty((0, 2))
+    absolute.watched = means2d  # type: ignore[attr-defined]
+    result: tuple[Tensor, Tensor] = rasterize_gaussians(means2d.reshape(-1, 2), absolute, *rest)
+    return result

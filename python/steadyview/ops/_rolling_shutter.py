@@ -66,8 +66,12 @@ def make_bands(
         raise ValueError(f"row_bands must be at least 1, got {row_bands}")
     if height < 1:
         raise ValueError(f"height must be at least 1, got {height}")
-    if not torch.compiler.is_compiling() and not viewmats_rs.isfinite().all():
-        raise ValueError("viewmats_rs must be finite")
+    if not torch.compiler.is_compiling():
+        if not viewmats_rs.isfinite().all():
+            raise ValueError("viewmats_rs must be finite")
+        last = viewmats_rs.new_tensor([0.0, 0, 0, 1])  # but for the rounding of an inverse
+        if ((viewmats_rs[:, 3] - last).abs() > 1e-5).any():
+            raise ValueError("viewmats_rs must have the last row 0 0 0 1 (is it transposed?)")
     rows = math.ceil(height / row_bands)
     count = math.ceil(height / rows)
     first = torch.arange(count, dtype=viewmats.dtype, device=viewmats.device) * rows

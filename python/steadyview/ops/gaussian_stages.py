@@ -1,11 +1,13 @@
 """The stages of rendering 3-D Gaussians (C++ room `gaussians`), under gsplat's names."""
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from steadyview.ops import _gaussian_ops as ops
+from steadyview.ops._arguments import check_shape, check_tensors, one_of, refuse
 
 __all__ = [
     "fully_fused_projection",
@@ -42,6 +44,7 @@ def quat_scale_to_covar_preci(
     Raises:
         ValueError: shapes do not fit.
     """
+    check_tensors(quats=quats, scales=scales)
     if quats.shape[-1:] != (4,) or scales.shape != (*quats.shape[:-1], 3):
         got = f"{tuple(quats.shape)} and {tuple(scales.shape)}"
         raise ValueError(f"quats must be (..., 4) and scales (..., 3), got {got}")
@@ -100,6 +103,9 @@ def fully_fused_projection(
         ValueError: an argument has the wrong shape, dtype, device or value, or is not supported.
     """
     refuse(covars=covars, sparse_grad=sparse_grad)
+    check_tensors(
+        means=means, quats=quats, scales=scales, viewmats=viewmats, Ks=Ks, opacities=opacities
+    )
     means2d, depths, conics, compensations, radii, _ = ops.project_gaussians(
         means, quats, scales, opacities, viewmats, Ks, width, height, eps2d, near_plane, far_plane,
         radius_clip, calc_compensations, camera_model_index(camera_model),
@@ -150,6 +156,7 @@ def isect_tiles(
     Raises:
         ValueError: shapes do not fit, or an argument is missing.
     """
+    check_tensors(means2d=means2d, radii=radii, depths=depths, image_ids=image_ids)
     if means2d.shape[-1:] != (2,) or radii.shape != means2d.shape:
         got = f"{tuple(means2d.shape)} and {tuple(radii.shape)}"
         raise ValueError(f"means2d and radii must be (..., N, 2), got {got}")
@@ -162,6 +169,10 @@ def isect_tiles(
     if packed:
         if n_images is None or image_ids is None:
             raise ValueError("n_images and image_ids are needed when packed")
+        check_shape("means2d", means2d, (-1, 2))
+        check_shape("image_ids", image_ids, tuple(depths.shape))
+        if ((image_ids < 0) | (image_ids >= n_images)).any():
+            raise ValueError(f"image_ids must be in [0, {n_images - 1}]")
         images = image_ids.long()
     else:
         each = max(means2d.shape[-2], 1)
@@ -251,14 +262,14 @@ def rasterize_to_pixels(
     Raises:
         ValueError: an argument has the wrong shape, dtype, device or value.
     """
-    leading = isect_offsets.shape[:-2]
-    splats = means2d.shape[:-1]
-    if not packed and splats[:-1] != leading:
-        got = f"{tuple(splats[:-1])} and {tuple(leading)}"
-        raise ValueError(f"means2d and isect_offsets must be of the same images, got {got}")
-    count = splats.numel()
-    image, alphas = ops.rasterize_gaussians(
-        means2d.reshape(-1, 2), absolute_sink(means2d) if absgrad else None, conics.reshape(-1, 3),
+    check_tensors(backgrounds=backgrounds, masks=masks, colors=colors)
+    leading, splats = _check_splats(means2d, conics, opacities, isect_offsets, flatten_ids, packed)
+    check_shape("colors", colors, (*splats, -1))
+    check_shape("backgrounds", backgrounds, (*leading, colors.shape[-1]))
+    check_shape("masks", masks, (*leading, -1, -1))
+    count = math.prod(splats)
+    image, alphas = ops.draw(
+        means2d, absgrad, conics.reshape(-1, 3),
         colors.reshape(count, colors.shape[-1]), opacities.reshape(-1), None, None,
         None if backgrounds is None else backgrounds.reshape(-1, colors.shape[-1]), None,
         isect_offsets.reshape(-1, *isect_offsets.shape[-2:]), flatten_ids,
@@ -301,9 +312,9 @@ def rasterize_to_indices_in_range(
     Raises:
         ValueError: an argument has the wrong shape, dtype, device or value.
     """
-    if transmittances.shape[-2:] != (image_height, image_width):
-        got = tuple(transmittances.shape)
-        raise ValueError(f"transmittances must be (..., {image_height}, {image_width}), got {got}")
+    leading, _ = _check_splats(means2d, conics, opacities, isect_offsets, flatten_ids, False)
+    check_tensors(transmittances=transmittances)
+    check_shape("transmittances", transmittances, (*leading, image_height, image_width))
     if not 0 <= range_start <= range_end:
         raise ValueError(f"range must rise from 0, got {range_start} and {range_end}")
     found = ops.find_gaussian_contributors(
@@ -333,6 +344,7 @@ def spherical_harmonics(
     Raises:
         ValueError: an argument has the wrong shape, dtype or device.
     """
+    check_tensors(dirs=dirs, coeffs=coeffs, masks=masks)
     if dirs.shape != (*coeffs.shape[:-2], 3) or coeffs.dim() < 2:
         raise ValueError(
             f"dirs must be (..., 3) and coeffs (..., K, 3), got {tuple(dirs.shape)} and "
@@ -345,26 +357,25 @@ def spherical_harmonics(
     return colors.reshape(dirs.shape)
 
 
-def absolute_sink(means2d: Tensor) -> Tensor:
-    """An input of the raster whose gradient becomes `means2d.absgrad`."""
-    sink = torch.zeros_like(means2d, requires_grad=True)
-
-    def keep(grad: Tensor) -> None:
-        means2d.absgrad = grad  # type: ignore[attr-defined]
-
-    sink.register_hook(keep)
-    return sink.reshape(-1, 2)
-
-
-def refuse(**options: Any) -> None:
-    for name, value in options.items():
-        if value is not None and value is not False:
-            raise ValueError(f"{name} is not supported by steadyview's rasterization")
-
-
-def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+def _check_splats(
+    means2d: Tensor, conics: Tensor, opacities: Tensor, isect_offsets: Tensor,
+    flatten_ids: Tensor, packed: bool,
+) -> tuple[tuple[int, ...], tuple[int, ...]]:  # fmt: skip
+    """Shapes of the images and of the splats, as which all must be."""
+    check_tensors(
+        means2d=means2d, conics=conics, opacities=opacities, isect_offsets=isect_offsets,
+        flatten_ids=flatten_ids,
+    )  # fmt: skip
+    leading, splats = tuple(isect_offsets.shape[:-2]), tuple(means2d.shape[:-1])
+    if not packed and splats[:-1] != leading:
+        got = f"{splats[:-1]} and {leading}"
+        raise ValueError(f"means2d and isect_offsets must be of the same images, got {got}")
+    if packed:
+        splats = splats[:1]
+    check_shape("means2d", means2d, (*splats, 2))
+    check_shape("conics", conics, (*splats, 3))
+    check_shape("opacities", opacities, splats)
+    return leading, splats
 
 
 def in_view(radii: Tensor) -> Tensor:

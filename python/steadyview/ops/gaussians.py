@@ -1,21 +1,21 @@
 """Rendering of 3-D Gaussians (C++ room `gaussians`), under gsplat's names."""
 
 import math
+from collections import UserDict
+from collections.abc import MutableMapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from steadyview.ops import _gaussian_ops as ops
+from steadyview.ops._arguments import check_tensors, one_of, refuse
 from steadyview.ops._rolling_shutter import make_bands
 from steadyview.ops.gaussian_stages import (
-    absolute_sink,
     camera_model_index,
     in_view,
     isect_offset_encode,
     isect_tiles,
-    one_of,
-    refuse,
 )
 
 __all__ = ["rasterization"]
@@ -63,7 +63,7 @@ def rasterization(
     *,
     strict: bool = False,
     row_bands: int = 16,
-) -> tuple[Tensor, Tensor, dict[str, Any]]:
+) -> tuple[Tensor, Tensor, MutableMapping[str, Any]]:
     """Renders Gaussians into C cameras; a drop-in for `gsplat.rasterization`.
 
     Differentiable (once) by means, quats, scales, opacities, colors, backgrounds, viewmats and Ks.
@@ -82,8 +82,8 @@ def rasterization(
         opacities: `(N,)` in [0, 1].
         colors: `(N, D)` or `(C, N, D)`; with `sh_degree` the coefficients `(N, K, 3)` or
             `(C, N, K, 3)`.
-        viewmats: `(C, 4, 4)` camera from world, finite.
-        Ks: `(C, 3, 3)` in pixels, without skew, finite.
+        viewmats: `(C, 4, 4)` camera from world, finite, with the last row 0 0 0 1.
+        Ks: `(C, 3, 3)` in pixels: fx 0 cx, 0 fy cy, 0 0 1, finite, fx and fy above 0.
         width, height: of the images.
         near_plane, far_plane: depths between which a centre is seen.
         radius_clip: Gaussians with both radii at most this, in pixels, are left out.
@@ -134,6 +134,10 @@ def rasterization(
         sparse_grad=sparse_grad, distributed=distributed, covars=covars, with_ut=with_ut,
         with_eval3d=with_eval3d, radial_coeffs=radial_coeffs, tangential_coeffs=tangential_coeffs,
         thin_prism_coeffs=thin_prism_coeffs, ftheta_coeffs=ftheta_coeffs,
+    )  # fmt: skip
+    check_tensors(
+        means=means, quats=quats, scales=scales, opacities=opacities, colors=colors,
+        viewmats=viewmats, Ks=Ks, backgrounds=backgrounds, viewmats_rs=viewmats_rs,
     )  # fmt: skip
     one_of("render_mode", render_mode, RENDER_MODES)
     one_of("rasterize_mode", rasterize_mode, RASTERIZE_MODES)
@@ -190,11 +194,10 @@ def rasterization(
         values = torch.cat((values, flat_depths[:, None]), 1)
         if backgrounds is not None:
             backgrounds = torch.cat((backgrounds, torch.zeros_like(backgrounds[:, :1])), 1)
-    image, alphas = ops.rasterize_gaussians(
-        means2d.reshape(-1, 2), absolute_sink(means2d) if absgrad else None, conics.reshape(-1, 3),
-        values, opaque.flatten(), flat_depths, radii.reshape(-1, 2),
-        None if backgrounds is None else bands.repeat(backgrounds), first, None, None, None,
-        16, width, bands.height,
+    image, alphas = ops.draw(
+        means2d, absgrad, conics.reshape(-1, 3), values, opaque.flatten(), flat_depths,
+        radii.reshape(-1, 2), None if backgrounds is None else bands.repeat(backgrounds), first,
+        None, None, None, 16, width, bands.height,
     )  # fmt: skip
     if "ED" in render_mode:
         expected = image[..., -1:] / alphas.clamp(min=1e-10)
@@ -219,17 +222,23 @@ def rasterization(
         "invalid": invalid,
         "row_bands": bands.count,
     }
-    if not torch.compiler.is_compiling():
-        meta = Meta(meta)
-    return bands.join(image, height), bands.join(alphas, height), meta
+    found = meta if torch.compiler.is_compiling() else Meta(meta)
+    return bands.join(image, height), bands.join(alphas, height), found
 
 
-class Meta(dict[str, Any]):
+class Meta(UserDict[str, Any]):
     """What `rasterization` found; makes the tiles' lists when one of them is first looked up."""
 
-    def __missing__(self, key: str) -> Any:
-        if key not in TILE_KEYS:
-            raise KeyError(key)
+    def __init__(self, values: Any = None, /) -> None:
+        super().__init__(dict.fromkeys(TILE_KEYS, ...))  # not made yet
+        self.update({} if values is None else values)
+
+    def __getitem__(self, key: str) -> Any:
+        if self.data[key] is ...:
+            self._make_lists()
+        return self.data[key]
+
+    def _make_lists(self) -> None:
         grid = (self["tile_width"], self["tile_height"])
         images = self["n_cameras"] * self["row_bands"]
         counts, ids, splats = isect_tiles(
@@ -238,7 +247,6 @@ class Meta(dict[str, Any]):
         )  # fmt: skip
         offsets = isect_offset_encode(ids, images, *grid)
         self.update(zip(TILE_KEYS, (counts, ids, splats, offsets), strict=True))
-        return self[key]
 
 
 def _shared_dims(sh_degree: int | None) -> int:

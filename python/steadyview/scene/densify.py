@@ -1,6 +1,7 @@
 """Where Gaussians are added and removed while a set is fitted: the field's default strategy."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -106,12 +107,12 @@ class DensityControl:
         """Whether gradients of this step are wanted."""
         return step < self.options.stop
 
-    def watch(self, meta: dict[str, Any]) -> None:
+    def watch(self, meta: Mapping[str, Any]) -> None:
         """Keeps the gradients by the positions on the image."""
         meta["means2d"].retain_grad()
 
     @torch.no_grad()
-    def observe(self, meta: dict[str, Any]) -> None:
+    def observe(self, meta: Mapping[str, Any]) -> None:
         """Adds the gradients of one backward pass.
 
         Args:

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from steadyview.ops._cameras import check_cameras
+
 __all__ = ["flow_occlusion", "largest_valid_rectangle", "residual_motion", "rigid_flow"]
 
 
@@ -16,7 +18,7 @@ def rigid_flow(
 
     Args:
         depth: `(N, H, W)` of the source views.
-        viewmats, target_viewmats: `(N, 4, 4)` world to camera.
+        viewmats, target_viewmats: `(N, 4, 4)` world to camera, with last row 0 0 0 1.
         Ks, target_Ks: `(N, 3, 3)` in pixels.
 
     Returns:
@@ -24,7 +26,7 @@ def rigid_flow(
         or the point is behind the target camera.
 
     Raises:
-        ValueError: an argument has the wrong shape; a camera is singular or not finite.
+        ValueError: an argument has the wrong shape; a camera is singular, transposed or not finite.
 
     Source: VS3R's geometric mask and GaVS' camera flow; VS3R's code puts centres at whole numbers
     and takes the source's K for the target.
@@ -61,9 +63,7 @@ def _camera(name: str, value: Tensor, count: int, depth: Tensor) -> Tensor:
         got = tuple(value.shape)
         raise ValueError(f"{name} must be ({count}, {side}, {side}), got shape {got}")
     value = value.to(depth.device, torch.float64)
-    size = value.norm(dim=-1).prod(-1)
-    if not bool(((torch.linalg.det(value).abs() > 1e-12 * size) & size.isfinite()).all()):
-        raise ValueError(f"{name} must be finite and invertible")
+    check_cameras(**{name: value})
     return value
 
 

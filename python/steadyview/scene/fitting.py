@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -321,7 +321,7 @@ class _Fit:
 
     def _draw(
         self, index: int, background: Tensor, colors: Tensor, sh_degree: int | None
-    ) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    ) -> tuple[Tensor, Tensor, MutableMapping[str, Any]]:
         photos, gaussians = self.photos, self.gaussians()
         return rasterization(
             gaussians.means, gaussians.quaternions, gaussians.scales, gaussians.opacities, colors,

@@ -4,7 +4,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,7 @@ class Gaussians:
 
     def rasterize(
         self, viewmats: Any, Ks: Any, width: int, height: int, **options: Any
-    ) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    ) -> tuple[Tensor, Tensor, MutableMapping[str, Any]]:
         """Draws the set; differentiable by its tensors and by the cameras.
 
         Args:
