@@ -212,8 +212,10 @@ void add_neighbour(const Neighbour<T, F>& n) {
     for (int64_t c = 0; c < n.channels; ++c) {
       const F* __restrict own = n.colours + c * size + first;
       const F* __restrict other = n.others + c * size;
+      F there[kBlock];  // first fetched, then compared as vectors: bytes have no vector fetch
+      for (int64_t i = 0; i < count; ++i) there[i] = other[index[i]];
       for (int64_t i = 0; i < count; ++i) {
-        counts[i] &= static_cast<int32_t>(alike(other[index[i]], own[i], n.colour_tolerance));
+        counts[i] &= static_cast<int32_t>(alike(there[i], own[i], n.colour_tolerance));
       }
     }
     const T* __restrict other = n.other;

@@ -130,14 +130,16 @@ STEADYVIEW_HOST_DEVICE void gather_gaps(const uint8_t* known, const uint8_t* kep
 template <typename T>
 STEADYVIEW_HOST_DEVICE T rim_weight(const uint8_t* kept, const T* depth, int64_t height,
                                     int64_t width, int64_t y, int64_t x) {
-  const T own = depth[y * width + x];
+  const int64_t at = y * width + x, most = height > width ? height : width;
+  const bool inside = y > 0 && y + 1 < height && x > 0 && x + 1 < width;
+  const T own = depth[at];
   T weight = 1;
   for (int direction = 0; direction < 8 && weight > 0; ++direction) {
-    const int64_t steps =
-        steps_to_known(kept, height, width, y, x, direction, height > width ? height : width);
-    if (steps < 2) continue;
     const int64_t step = step_y(direction) * width + step_x(direction);
-    const T other = depth[y * width + x + steps * step];
+    if (inside && kept[at + step]) continue;
+    const int64_t steps = steps_to_known(kept, height, width, y, x, direction, most);
+    if (steps < 2) continue;
+    const T other = depth[at + steps * step];
     if (!(other > own)) continue;
     const T fade = (own / other - T(kOtherSurface)) / T(kSameSurface - kOtherSurface);
     weight = fade < weight ? fade : weight;
