@@ -313,3 +313,18 @@ def test_an_spz_that_unpacks_to_far_more_than_its_header_says(tmp_path: Path) ->
     path.write_bytes(gzip.compress(whole) + b"more")
     with pytest.raises(InputError, match="not spz"):
         read_columns(path)
+
+
+@pytest.mark.parametrize("start", [b"\x1f\x8b\x08\x00", b"ply\n"])
+def test_a_splat_that_begins_as_another_format(tmp_path: Path, start: bytes) -> None:
+    path = tmp_path / "a.splat"
+    path.write_bytes(start + bytes(8) + np.ones(3, "<f4").tobytes() + b"\xff" * 8)
+    assert read_columns(path).means[0, 0] == np.frombuffer(start, "<f4")[0]
+
+
+def test_splat_scales_that_overflow(tmp_path: Path) -> None:
+    values = [np.zeros(shape, np.float32) for shape in ((2, 3), (2, 4), (2, 3), (2,), (2, 1, 3))]
+    values[2][1, 2] = 89
+    with pytest.raises(OutputError, match="cannot hold scales"):
+        write_columns(tmp_path / "a.splat", Columns(*values))
+    assert not list(tmp_path.iterdir())

@@ -125,3 +125,10 @@ def test_files_that_cannot_be(tmp_path: Path) -> None:
         read_ply(tmp_path / "missing.ply")
     with pytest.raises(OutputError, match="nowhere"):
         write_ply(tmp_path / "nowhere" / "a.ply", {"vertex": ROWS})
+
+
+@pytest.mark.parametrize("length", [4086, 4087, 4088, 9000])
+def test_a_long_comment(tmp_path: Path, length: int) -> None:
+    rows = np.array([(1.5,)], [("x", "f4")])
+    write_ply(tmp_path / "a.ply", {"vertex": rows}, ["a" * length, "end_header " * length])
+    assert np.array_equal(read_ply(tmp_path / "a.ply")["vertex"], rows)

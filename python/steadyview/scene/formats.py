@@ -22,7 +22,7 @@ SPLAT = np.dtype(
 
 
 def read_columns(path: str | os.PathLike) -> Columns:
-    """Reads Gaussians; what the file is, its first bytes say, or its suffix for .splat.
+    """Reads Gaussians; what the file is, its first bytes say, but for .splat, which has none.
 
     Raises:
         InputError: the file cannot be read, is in none of the formats, truncated, or has not all
@@ -31,13 +31,13 @@ def read_columns(path: str | os.PathLike) -> Columns:
     path = Path(path)
     try:
         with path.open("rb") as file:
+            if path.suffix.lower() == ".splat":  # may begin with any bytes
+                return _of_splat(file.read())
             start = file.read(4)
             if start.startswith(b"ply"):
                 return _of_ply(read_ply(path))
             if start.startswith(b"\x1f\x8b") or path.suffix.lower() == ".spz":
                 return spz.decode(start + file.read())
-            if path.suffix.lower() == ".splat":
-                return _of_splat(start + file.read())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except InputError:
@@ -146,7 +146,11 @@ def _to_splat(columns: Columns) -> bytes:
     """32 bytes a Gaussian, in the order given; view dependence is lost."""
     rows = np.zeros(len(columns.means), SPLAT)
     rows["mean"] = columns.means
-    rows["scale"] = np.exp(columns.log_scales)
+    with np.errstate(over="ignore"):
+        rows["scale"] = np.exp(columns.log_scales)
+    if not np.isfinite(rows["scale"]).all():
+        most = columns.log_scales.max()
+        raise ValueError(f".splat cannot hold scales above 3.4e38, got exp({most:g}); .ply can")
     color = color_of_harmonic(columns.harmonics[:, 0])
     opacity = sigmoid(columns.opacity_logits)
     rows["color"] = np.clip(np.round(np.c_[color, opacity] * 255), 0, 255)

@@ -141,6 +141,10 @@ def _header(file: BinaryIO) -> tuple[str, list[_Element]]:
 
 def _line(file: BinaryIO) -> list[str]:
     line = file.readline(LONGEST_LINE)
+    if line.split()[:1] in ([b"comment"], [b"obj_info"]):  # as long as it likes
+        while line and not line.endswith(b"\n"):
+            line = file.readline(LONGEST_LINE)
+        return ["comment"]
     if not line.endswith(b"\n"):
         raise _Broken("truncated: its header does not end")
     return line.decode("ascii", "replace").split()
