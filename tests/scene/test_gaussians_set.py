@@ -111,6 +111,16 @@ def test_points_are_checked(Gaussians) -> None:
         Gaussians.from_points(np.full((4, 3), np.nan), np.zeros((4, 3)))
     with pytest.raises(ValueError, match="opacity"):
         Gaussians.from_points(np.zeros((4, 3)), np.zeros((4, 3)), opacity=1)
+    with pytest.raises(ValueError, match="sh_degree 0 to 4"):
+        Gaussians.from_points(np.zeros((4, 3)), np.zeros((4, 3)), sh_degree=2.5)
+    for colors in (np.full((4, 3), 255), np.full((4, 3), 255.0), np.full((4, 3), np.nan)):
+        with pytest.raises(ValueError, match=r"colors must be floating in \[0, 1\], or uint8"):
+            Gaussians.from_points(np.zeros((4, 3)), colors)
+
+
+def test_points_with_gradients(Gaussians, torch) -> None:
+    points, colors = (torch.rand((4, 3), requires_grad=True) for _ in range(2))
+    assert not Gaussians.from_points(points, colors).means.requires_grad
 
 
 def test_rendering_is_what_the_op_renders(some, torch) -> None:

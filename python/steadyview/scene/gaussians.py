@@ -114,7 +114,7 @@ class Gaussians:
 
         Args:
             points: `(N, 3)`, array or tensor.
-            colors: `(N, 3)` in [0, 1], or uint8.
+            colors: `(N, 3)` floating in [0, 1], or uint8.
             sh_degree: 0 to 4, of the harmonics, which begin without view dependence.
             opacity: of all, in (0, 1).
 
@@ -127,21 +127,29 @@ class Gaussians:
 
         Source: Kerbl et al., 3-D Gaussian splatting (2023), section 5.1 and its code.
         """
-        positions = np.ascontiguousarray(torch.as_tensor(points).cpu().numpy(), np.float32)
-        rgb = torch.as_tensor(colors).cpu().numpy()
+        positions, rgb = (torch.as_tensor(x).detach().cpu().numpy() for x in (points, colors))
+        positions = np.ascontiguousarray(positions, np.float32)
         if positions.ndim != 2 or positions.shape[1] != 3 or rgb.shape != positions.shape:
             raise ValueError(
                 f"points and colors must both be (N, 3), got {positions.shape} and {rgb.shape}"
             )
-        if not 0 < opacity < 1 or not 0 <= sh_degree <= 4:
+        if not 0 < opacity < 1 or sh_degree not in range(5):
             raise ValueError(
                 f"opacity must be in (0, 1) and sh_degree 0 to 4, got {opacity} and {sh_degree}"
             )
         if not np.isfinite(positions).all():
             raise ValueError("points must be finite")
+        if rgb.dtype == np.uint8:
+            rgb = rgb / 255
+        # False for nan, too. Images may have colours a little above 1.
+        elif rgb.dtype.kind != "f" or not ((rgb >= -1e-5) & (rgb <= 1 + 1e-5)).all():
+            low, high = (rgb.min(), rgb.max()) if rgb.size else (0, 0)
+            raise ValueError(
+                f"colors must be floating in [0, 1], or uint8, got {rgb.dtype} from {low} to {high}"
+            )
         N = len(positions)
         harmonics = np.zeros((N, (sh_degree + 1) ** 2, 3), np.float32)
-        harmonics[:, 0] = harmonic_of_color(rgb / 255 if rgb.dtype == np.uint8 else rgb)
+        harmonics[:, 0] = harmonic_of_color(rgb)
         quaternions = np.zeros((N, 4), np.float32)
         quaternions[:, 0] = 1
         columns = Columns(
