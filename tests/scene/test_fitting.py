@@ -131,6 +131,9 @@ def test_harmonics_of_the_wanted_degree(scene, torch, had: int, wanted: int) -> 
         ({"viewmats": np.full((12, 4, 4), np.nan)}, "viewmats must be finite"),
         ({"Ks": np.zeros((3, 3))}, "Ks must be"),
         ({"masks": np.zeros((12, 48, 36))}, "masks must be"),
+        ({"masks": np.full((12, 36, 48), -1.0)}, "masks must not be negative"),
+        ({"Ks": np.zeros((12, 3, 3))}, "Ks must be finite and invertible"),
+        ({"viewmats": np.zeros((12, 4, 4))}, "viewmats must be finite and invertible"),
     ],
 )
 def test_bad_input_is_named(scene, change, message) -> None:
@@ -152,6 +155,23 @@ def test_bad_options_are_named(scene) -> None:
         FitOptions(steps=0)
     with pytest.raises(OptionError, match="sh_degree"):
         FitOptions(sh_degree=5)
+    with pytest.raises(ValueError, match=r"viewmats must .* last row 0 0 0 1"):
+        fit_gaussians(images, viewmats.mT, Ks)
+    for name, value, message in (
+        ("steps", 10.0, "steps must be a whole number of at least 1, got 10.0"),
+        ("steps", True, "steps must be a whole number"),
+        ("sh_degree", 2.5, "sh_degree must be a whole number"),
+        ("sh_every", "10", "sh_every must be a whole number"),
+        ("lr_means", float("nan"), "lr_means must be a number"),
+        ("lr_means", None, "lr_means must be a number"),
+        ("antialiased", 1, "antialiased must be True or False"),
+        ("background", (0.0, float("nan"), 0.0), "background must be finite"),
+        ("background", (0.0, 1.0), "background must be three numbers"),
+        ("background", 1, "background must be three numbers"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            FitOptions(**{name: value})
+    assert FitOptions(steps=np.int64(3), lr_means=np.float32(0.5)).steps == 3
     with pytest.raises(TypeError, match="either options or"):
         fit_gaussians(images, viewmats, Ks, options=FitOptions(), steps=3)
     with pytest.raises(ValueError, match="at least one"):
@@ -204,3 +224,72 @@ def test_visible_adam_leaves_alone_what_is_not_seen(scene, torch) -> None:
     result = fit_gaussians(images, viewmats, Ks, both, **given)
     assert torch.equal(result.gaussians.means[len(truth) :], behind.means)
     assert not torch.equal(result.gaussians.means[: len(truth)], truth.means)
+
+
+@pytest.mark.parametrize("background", [(0, 1, 0), np.array([0, 1, 0]), np.float32([0, 1, 0])])
+def test_backgrounds_of_any_numbers(scene, background) -> None:
+    from steadyview import fit_gaussians
+
+    truth, images, viewmats, Ks = scene
+    given = {"steps": 2, "preview": lambda *shown: None}
+    result = fit_gaussians(images, viewmats, Ks, truth, background=background, **given)
+    expected = fit_gaussians(images, viewmats, Ks, truth, background=(0.0, 1.0, 0.0), **given)
+    np.testing.assert_array_equal(result.losses, expected.losses)
+    assert np.isfinite(result.psnr(images, viewmats, Ks)).all()
+
+
+def test_without_gradients_around_it(scene, torch) -> None:
+    from steadyview import fit_gaussians
+
+    truth, images, viewmats, Ks = scene
+    expected = fit_gaussians(images, viewmats, Ks, truth, steps=2)
+    with torch.no_grad():
+        result = fit_gaussians(images, viewmats, Ks, truth, steps=2)
+    np.testing.assert_array_equal(result.losses, expected.losses)
+
+
+def test_nothing_left(scene) -> None:
+    from steadyview import fit_gaussians
+    from steadyview.scene.densify import DensityOptions
+
+    truth, images, viewmats, Ks = scene
+    density = DensityOptions(start=0, stop=9, every=1, prune_opacity=0.49, grow_gradient=1e9)
+    faint = truth.from_points(truth.means, truth.means.abs().clamp(max=1), opacity=0.1)
+    with pytest.raises(ValueError, match="no Gaussian is left after step"):
+        fit_gaussians(images, viewmats, Ks, faint, steps=9, density=density)
+
+
+@pytest.mark.parametrize("how", ["signal", "callback"])
+def test_an_interrupted_fit_gives_what_there_is(scene, how: str) -> None:
+    import signal
+
+    from steadyview import fit_gaussians
+
+    truth, images, viewmats, Ks = scene
+
+    def progress(step: int, *_) -> None:
+        if step == 3 and how == "signal":
+            signal.raise_signal(signal.SIGINT)
+        elif step == 3:
+            raise KeyboardInterrupt
+
+    result = fit_gaussians(images, viewmats, Ks, truth, steps=20, progress=progress)
+    whole = fit_gaussians(images, viewmats, Ks, truth, steps=20)
+    assert result.interrupted
+    assert not whole.interrupted
+    np.testing.assert_array_equal(result.losses, whole.losses[:3])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_psnr_with_masks(scene) -> None:
+    from steadyview import fit_gaussians
+
+    truth, images, viewmats, Ks = scene
+    result = fit_gaussians(images, viewmats, Ks, truth, steps=1)
+    spoilt = images.clone()
+    spoilt[..., :10] = 255
+    masks = np.ones((12, HEIGHT, WIDTH))
+    masks[..., :10] = 0
+    found = result.psnr(spoilt, viewmats, Ks, masks)
+    np.testing.assert_array_equal(found, result.psnr(images, viewmats, Ks, masks))
+    assert (found > result.psnr(spoilt, viewmats, Ks)).all()

@@ -1,6 +1,7 @@
 """Fits Gaussians to photographs whose cameras are known."""
 
 import math
+import numbers
 import time
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field, fields
@@ -11,17 +12,20 @@ import torch
 from torch import Tensor
 
 from steadyview.errors import OptionError
+from steadyview.ops._cameras import check_cameras
 from steadyview.ops.gaussian_stages import in_view, spherical_harmonics
 from steadyview.ops.gaussians import rasterization
 from steadyview.scene.adam import Adam
 from steadyview.scene.densify import DensityControl, DensityOptions
 from steadyview.scene.gaussians import Gaussians
+from steadyview.scene.interrupt import deferred_interrupt
 from steadyview.scene.photometric import photometric_loss, psnr
 from steadyview.scene.views import scene_extent, visible_points
 
 __all__ = ["FitOptions", "FitResult", "fit_gaussians"]
 
 ROUNDING = 1e-5  # what floating images may exceed [0, 1] by
+LOWEST = {"steps": 1, "count": 1, "preview_every": 1, "sh_every": 1}  # of options; others 0
 #: Called after a step with its number from 1, how many there are, the loss, and the Gaussians.
 FitProgress = Callable[[int, int, float, int], None]
 #: Called with the step and an image `(H, W, 3)` of uint8.
@@ -72,14 +76,23 @@ class FitOptions:
     density: DensityOptions | None = None
 
     def __post_init__(self) -> None:
-        lowest = {"steps": 1, "count": 1, "preview_every": 1, "sh_every": 1}
         for item in fields(self):
-            value = getattr(self, item.name)
-            if not isinstance(value, int | float) or isinstance(value, bool):
+            value, least = getattr(self, item.name), LOWEST.get(item.name, 0)
+            if item.name in ("background", "density") or (item.name, value) == ("sh_every", None):
                 continue
-            if not (math.isfinite(value) and value >= lowest.get(item.name, 0)):
-                least = lowest.get(item.name, 0)
-                raise OptionError(f"{item.name} must be at least {least}, got {value!r}")
+            if isinstance(item.default, bool):
+                good, wanted = isinstance(value, bool | np.bool_), "True or False"
+            elif isinstance(item.default, float):
+                good, wanted = isinstance(value, numbers.Real), f"a number of at least {least}"
+            else:
+                good = isinstance(value, numbers.Integral)
+                wanted = f"a whole number of at least {least}"
+            if not isinstance(item.default, bool):
+                good = good and not isinstance(value, bool) and least <= value < math.inf
+            if not good:
+                raise OptionError(f"{item.name} must be {wanted}, got {value!r}")
+        if self.background is not None:
+            object.__setattr__(self, "background", _color(self.background))
         if self.sh_degree > 4 or self.ssim_weight > 1:
             raise OptionError(
                 "sh_degree must be 0 to 4 and ssim_weight at most 1, got "
@@ -97,10 +110,11 @@ class FitResult:
 
     Attributes:
         gaussians: the fitted set, on the device of the fit.
-        losses: `(steps,)`.
+        losses: `(steps,)`, of those that were made.
         seconds: of the whole fit.
         extent: of the scene, which the learning rate of the means was measured in.
         options: of the fit.
+        interrupted: it was stopped by Ctrl-C (or a KeyboardInterrupt of a callback).
     """
 
     gaussians: Gaussians
@@ -108,23 +122,25 @@ class FitResult:
     seconds: float
     extent: float
     options: FitOptions = field(repr=False)
+    interrupted: bool = False
 
-    def psnr(self, images: Any, viewmats: Any, Ks: Any) -> np.ndarray:
-        """`(C,)` dB of the rendered views against images as `fit_gaussians` takes them.
+    def psnr(self, images: Any, viewmats: Any, Ks: Any, masks: Any = None) -> np.ndarray:
+        """`(C,)` dB of the rendered views against images and masks as `fit_gaussians` takes
+        them.
 
         The background is that of the fit, or black if that was random.
         """
         background = self.options.background or (0.0, 0.0, 0.0)
-        photos = Photographs(images, viewmats, Ks, None, self.gaussians.device)
+        photos = Photographs(images, viewmats, Ks, masks, self.gaussians.device)
         values = []
         with torch.no_grad():
             for index in range(len(photos)):
-                target, _ = photos.target(index)
+                target, mask = photos.target(index)
                 view = self.gaussians.render(
                     photos.viewmats[index], photos.Ks[index], photos.width, photos.height,
                     background=background, rasterize_mode=self.options.rasterize_mode,
                 )  # fmt: skip
-                values.append(psnr(view, target))
+                values.append(psnr(view, target, mask))
         return np.array(values)
 
 
@@ -159,10 +175,10 @@ def fit_gaussians(
 
     Returns:
         The set, with losses and timing. On the CPU the same input gives the same result, whatever
-        the number of threads.
+        the number of threads. After Ctrl-C it is what there is then, marked as `interrupted`.
 
     Raises:
-        ValueError: an input has the wrong shape, dtype or value.
+        ValueError: an input has the wrong shape, dtype or value, or no Gaussian is left.
         OptionError: an option is unknown or out of range.
     """
     options = _options(options, given)
@@ -179,16 +195,29 @@ def fit_gaussians(
         raise ValueError("init must have at least one Gaussian")
     fit = _Fit(photos, init.detach().to(photos.device, torch.float32), options, generator)
     started = time.perf_counter()
-    losses = np.empty(options.steps)
-    for step in range(options.steps):
-        losses[step] = fit.step(step)
-        if progress is not None:
-            progress(step + 1, options.steps, losses[step], len(fit.parameters["means"]))
-        shown = (step + 1) % options.preview_every == 0 or step + 1 == options.steps
-        if preview is not None and shown:
-            preview(step + 1, fit.look())
+    losses = list[float]()
+    with deferred_interrupt() as interrupted:
+        while len(losses) < options.steps and not interrupted():
+            losses.append(fit.step(len(losses)))
+            step, count = len(losses), len(fit.parameters["means"])
+            if not count:
+                raise ValueError(
+                    f"no Gaussian is left after step {step}: all were fainter than prune_opacity "
+                    "or larger than prune_scale (DensityOptions)"
+                )
+            try:
+                if progress is not None:
+                    progress(step, options.steps, losses[-1], count)
+                shown = step % options.preview_every == 0 or step == options.steps
+                if preview is not None and shown:
+                    preview(step, fit.look())
+            except KeyboardInterrupt:
+                break
     seconds = time.perf_counter() - started
-    return FitResult(fit.gaussians().detach(), losses, seconds, fit.extent, options)
+    return FitResult(
+        fit.gaussians().detach(), np.array(losses), seconds, fit.extent, options,
+        interrupted=len(losses) < options.steps,
+    )  # fmt: skip
 
 
 class Photographs:
@@ -212,10 +241,13 @@ class Photographs:
         self.images = self._pixels.permute(0, 3, 1, 2)  # does not keep the other order alive
         self.viewmats = self._numbers("viewmats", viewmats, (C, 4, 4))
         self.Ks = self._numbers("Ks", Ks, (C, 3, 3))
+        check_cameras(viewmats=self.viewmats.double(), Ks=self.Ks.double())
         self.centres = torch.linalg.inv(self.viewmats)[:, :3, 3]
         self.masks = None
         if masks is not None:
             self.masks = self._numbers("masks", masks, (C, self.height, self.width))
+            if (self.masks < 0).any():
+                raise ValueError("masks must not be negative")
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -270,6 +302,7 @@ class _Fit:
     def gaussians(self) -> Gaussians:
         return Gaussians(**self.parameters)
 
+    @torch.enable_grad()
     def step(self, step: int) -> float:
         """One image forward and backward, and what follows from it."""
         options, control = self.options, self.control
@@ -344,6 +377,16 @@ class _Fit:
     def _sh_degree(self, step: int) -> int:
         every = self.options.sh_every or max(1, min(1000, self.options.steps // 10))
         return min(self.first_sh_degree + step // every, self.options.sh_degree)
+
+
+def _color(given: Any) -> tuple[float, float, float]:
+    try:
+        red, green, blue = (float(value) for value in given)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"background must be three numbers or None, got {given!r}") from error
+    if not all(math.isfinite(value) for value in (red, green, blue)):
+        raise OptionError(f"background must be finite, got {given!r}")
+    return red, green, blue
 
 
 def _options(options: FitOptions | None, given: dict[str, Any]) -> FitOptions:

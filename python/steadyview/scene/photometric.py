@@ -52,11 +52,14 @@ def photometric_loss(
 
 
 def psnr(image: Tensor, target: Tensor, mask: Tensor | None = None) -> float:
-    """Peak signal-to-noise ratio in dB of `(H, W, C)` images in [0, 1]; inf when they are equal."""
+    """Peak signal-to-noise ratio in dB of `(H, W, C)` images in [0, 1]; inf when they are equal.
+
+    nan where the image is not finite, or the mask has no weight.
+    """
     squares = (image.detach().clamp(0, 1) - target).square().mean(-1)
     weight = torch.ones_like(squares) if mask is None else mask
     error = float((squares * weight).sum() / weight.sum())
-    return float(-10 * np.log10(error)) if error > 0 else float("inf")
+    return float("inf") if error == 0 else float(-10 * np.log10(error))
 
 
 class _Photometric(torch.autograd.Function):
