@@ -195,6 +195,16 @@ def kernels() -> str:
     for name, key, theirs in (("", "forward_ms", 272), (", gradients", "both_ms", 330)):
         label, ratio = "OpenSplat, as measured before", f"{theirs / row[key]:.0f}"
         lines.append([f"`rasterization`, 100k{name}", f"{row[key]:.1f} ms", label, ratio])
+    key = (100000, "720p", 2, 3)
+    row = next(r for r in splats if (r["count"], r["size"], r["threads"], r["degree"]) == key)
+    for name, stage in (
+        ("`fully_fused_projection`, 100k", "project"),
+        ("`spherical_harmonics`, 100k, degree 3", "harmonics"),
+    ):
+        if theirs := row.get(f"gsplat_{stage}_ms"):  # where gsplat is installed
+            ratio = f"{theirs / row[f'{stage}_ms']:.0f}"
+            label = "gsplat's tensor operations"
+            lines.append([name, f"{row[f'{stage}_ms']:.1f} ms", label, ratio])
     steps = json.loads((RESULTS / "fitting.json").read_text())["results"]
     row = next(r for r in steps if (r["count"], r["size"]) == (100000, "720p"))
     lines.append(["`fit_gaussians`, a step of 100k", f"{row['step_ms']:.1f} ms", "", ""])
