@@ -20,7 +20,7 @@ done early), and by a frame with next to nothing in it: images have to be writte
 share without the time of that frame.
 
 Why not 35 %: without any blend two thirds of the raster's time remain (5.4 of 7.9 ms of one thread,
-all else as it is): making the splats, sorting and dealing them out, fetching and setting up each for
+all else as it is): making, sorting and dealing out the splats, fetching and setting up each for
 its 3 blocks, and writing the image. If blends cost nothing, it were some 30 % by the peers' count.
 Blends alone, four blocks at a time, take 13 cycles a block of 16 pixels: 4.4e9 a second.
 
