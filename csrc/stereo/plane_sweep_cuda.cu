@@ -108,8 +108,22 @@ __global__ void match(Strip strip, PlaneSweep p) {
       ++count;
     }
     const float mean = static_cast<float>(sum) / static_cast<float>(count > 0 ? count : 1);
-    strip.costs[item] =
-        static_cast<uint8_t>(count > 0 ? static_cast<int>(mean + 0.5f) : kUnseenByAll);
+    strip.costs[item] = static_cast<uint8_t>(count > 0 ? static_cast<int>(mean + 0.5f) : kUnseen);
+  }
+}
+
+// A thread a pixel: planes that no source sees cost the mean of those that one does.
+__global__ void fill_unseen(Strip strip, PlaneSweep p) {
+  for (int64_t i = first_item(); i < strip.rows * p.width; i += item_step()) {
+    uint8_t* costs = strip.costs + i * strip.padded;
+    int sum = 0, count = 0;
+    for (int d = 0; d < p.planes; ++d) {
+      sum += costs[d] == kUnseen ? 0 : costs[d];
+      count += costs[d] != kUnseen;
+    }
+    if (count == p.planes) continue;
+    const uint8_t mean = mean_cost(sum, count);
+    for (int d = 0; d < p.planes; ++d) costs[d] = costs[d] == kUnseen ? mean : costs[d];
   }
 }
 
@@ -241,6 +255,7 @@ void sweep_strip(Launcher& launcher, const Strip& strip, const PlaneSweep& p, in
                  int64_t end) {
   const int64_t items = strip.rows * p.width * strip.padded;
   launcher.run(match, items, strip, p);
+  launcher.run(fill_unseen, strip.rows * p.width, strip, p);
   if (p.paths == 0) launcher.run(copy_costs, items, strip, items);
   for (int i = 0; i < p.paths; ++i) {
     const Direction d = kDirections[i];

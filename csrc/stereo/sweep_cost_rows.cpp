@@ -5,6 +5,7 @@
 
 #include "stereo/bytes.h"
 #include "stereo/plane_sweep.h"
+#include "stereo/sweep_maths.h"
 
 namespace steadyview::stereo::STEADYVIEW_ISA {
 namespace {
@@ -185,7 +186,7 @@ void mean_row(const uint8_t* __restrict kept, int64_t step, int keep, int64_t wi
     for (int i = 0; i < kColumns; ++i) {
       const float views = count[i] > 0 ? static_cast<float>(count[i]) : 1.0f;
       const auto value = static_cast<int32_t>(static_cast<float>(sum[i]) / views + 0.5f);
-      mean[x + i] = static_cast<uint8_t>(count[i] > 0 ? value : kUnseenByAll);
+      mean[x + i] = static_cast<uint8_t>(count[i] > 0 ? value : kUnseen);
     }
   }
 }
@@ -214,6 +215,25 @@ void write_group(const Strip& strip, int64_t first, int64_t rows, int plane, int
       for (int k = 0; k < kGroup; ++k) column[k] = from[k * step + x];
       memcpy(to, column, static_cast<size_t>(count));
     }
+  }
+}
+
+// Planes that no source sees cost a pixel the mean of those that one does, and say nothing. Were it
+// a number of its own, what sees fewer planes at the picture's edge would choose between them, and
+// the paths carry that across whatever has no texture.
+void fill_unseen(const Strip& strip, int64_t first, int64_t last) {
+  const int planes = strip.sweep->planes;
+  uint8_t* costs = strip.costs + first * strip.sweep->width * strip.padded;
+  uint8_t* const end = strip.costs + last * strip.sweep->width * strip.padded;
+  for (; costs < end; costs += strip.padded) {
+    int32_t sum = 0, count = 0;
+    for (int d = 0; d < planes; ++d) {
+      sum += costs[d] == kUnseen ? 0 : costs[d];
+      count += costs[d] == kUnseen ? 0 : 1;
+    }
+    if (count == planes) continue;
+    const uint8_t mean = mean_cost(sum, count);
+    for (int d = 0; d < planes; ++d) costs[d] = costs[d] == kUnseen ? mean : costs[d];
   }
 }
 
@@ -261,6 +281,7 @@ void cost_rows(const Strip& strip, int64_t first, int64_t last, uint8_t* scratch
     }
     write_group(strip, first, rows, plane, kGroup, tile, stride);
   }
+  fill_unseen(strip, first, last);
 }
 
 }  // namespace steadyview::stereo::STEADYVIEW_ISA

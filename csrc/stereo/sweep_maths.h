@@ -5,8 +5,14 @@
 #include <stdint.h>
 
 #include "common/sampling.h"
+#include "stereo/plane_sweep.h"
 
 namespace steadyview::stereo {
+
+// What a plane that no source sees costs, by the sum over the `seen` planes, rounded.
+STEADYVIEW_HOST_DEVICE uint8_t mean_cost(int sum, int seen) {
+  return static_cast<uint8_t>(seen > 0 ? (2 * sum + seen) / (2 * seen) : kUnseenByAll);
+}
 
 // Depth of the cheapest plane, refined by the parabola through its neighbours' costs; between
 // planes the inverse depth is linear.

@@ -155,6 +155,36 @@ def test_exposure_does_not_matter_to_census(torch, stereo):
     assert (result.depth == plain.depth).float().mean() > 0.6
 
 
+def beside(torch, count, shift, size=(160, 90)):
+    """Cameras of a row of views, each `shift` to the right of the one before."""
+    views = torch.eye(4).repeat(count, 1, 1)
+    views[:, 0, 3] = -shift * torch.arange(count)
+    k = torch.tensor([[150.0, 0, size[0] / 2], [0, 150, size[1] / 2], [0, 0, 1]])
+    return views, k.repeat(count, 1, 1)
+
+
+@pytest.mark.parametrize("cost", ["census", "zncc"])
+@pytest.mark.parametrize("paths", [0, 4, 8])
+@pytest.mark.parametrize("sources", [1, 2, 4])
+def test_nothing_is_valid_in_a_blank_picture_seen_from_one_side(torch, stereo, cost, paths, sources):
+    views, ks = beside(torch, 1 + sources, 0.3)
+    blank = torch.full((1 + sources, 1, 90, 160), 0.5)
+    planes = stereo.inverse_depth_planes(2, 25, 40)
+    result = stereo.plane_sweep(blank[0], blank[1:], views, ks, planes, cost=cost, paths=paths)
+    assert not result.valid.any()
+    assert not result.confidence.any()
+
+
+def test_a_blank_wall_takes_the_depth_of_its_poster_in_every_frame(torch, stereo):
+    views, ks = beside(torch, 5, 0.2)
+    wall = torch.full((1, 90, 220), 0.5)
+    wall[:, 35:55, 90:120] = torch.rand(1, 20, 30, generator=torch.Generator().manual_seed(0))
+    frames = torch.stack([wall[:, :, 10 * t : 10 * t + 160] for t in range(5)])  # depth 3
+    video = stereo.sweep_video(frames, views, ks, stereo.inverse_depth_planes(2, 25, 64))
+    assert (video.valid.float().mean((1, 2)) > 0.4).all()
+    assert torch.isclose(video.depth[video.valid], torch.tensor(3.0), rtol=0.05).all()
+
+
 def test_the_same_camera_gives_no_depth(torch, stereo):
     images, views, ks, _ = scene((40, 30))
     same = np.stack([images[0]] * 3)

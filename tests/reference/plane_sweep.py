@@ -5,7 +5,7 @@ Written from the documentation, it shares nothing with the kernels.
 
 import numpy as np
 
-UNSEEN_BY_ALL = 48
+UNSEEN_BY_ALL = 48  # planes of a pixel of which no source sees any
 DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
@@ -68,8 +68,12 @@ def costs(images, views, ks, depths, cost="census", keep=1):
         best = np.sort(one, axis=0)[:keep]
         count = np.isfinite(best).sum(0)
         mean = np.where(np.isfinite(best), best, 0).sum(0) / np.maximum(count, 1)
-        volume[..., d] = np.where(count > 0, np.floor(mean + 0.5), UNSEEN_BY_ALL)
-    return volume
+        volume[..., d] = np.where(count > 0, np.floor(mean + 0.5), np.nan)
+    # A plane that nobody sees costs as the others do in the mean.
+    planes = np.isfinite(volume).sum(-1, keepdims=True)
+    mean = np.nansum(volume, -1, keepdims=True) / np.maximum(planes, 1)
+    fill = np.where(planes > 0, np.floor(mean + 0.5), UNSEEN_BY_ALL)
+    return np.where(np.isfinite(volume), volume, fill)
 
 
 def aggregate(volume, grey, paths, step, jump):

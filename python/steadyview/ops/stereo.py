@@ -68,10 +68,11 @@ def plane_sweep(
 
     Each pixel is tried at planes parallel to the reference's image plane. At every plane the 5x5
     windows of the warped sources are compared with the reference's, the mean of the `keep` best
-    matches counts (what is hidden in the others does no harm), costs are made consistent along scan
-    lines, and the cheapest plane is refined between its neighbours, in inverse depth. A pixel is
-    valid when it is confident and at least `keep` of the sources that see it show it there and
-    nothing cheaper.
+    matches counts (what is hidden in the others does no harm; a plane that no source sees costs the
+    mean of the others), costs are made consistent along scan lines, and the cheapest plane is
+    refined between its neighbours, in inverse depth. A pixel is valid when it is confident and at
+    least `keep` of the sources that see it show it there and nothing cheaper. Surfaces without
+    texture have the depth of texture beside them; without any nothing is valid.
 
     Convention: OpenCV cameras (x right, y down, z forward), pixel centres at +0.5, depth along z.
     Not differentiable. The result does not depend on the number of threads.
