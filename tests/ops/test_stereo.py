@@ -166,7 +166,9 @@ def beside(torch, count, shift, size=(160, 90)):
 @pytest.mark.parametrize("cost", ["census", "zncc"])
 @pytest.mark.parametrize("paths", [0, 4, 8])
 @pytest.mark.parametrize("sources", [1, 2, 4])
-def test_nothing_is_valid_in_a_blank_picture_seen_from_one_side(torch, stereo, cost, paths, sources):
+def test_nothing_is_valid_in_a_blank_picture_seen_from_one_side(
+    torch, stereo, cost, paths, sources
+):
     views, ks = beside(torch, 1 + sources, 0.3)
     blank = torch.full((1 + sources, 1, 90, 160), 0.5)
     planes = stereo.inverse_depth_planes(2, 25, 40)
@@ -390,6 +392,8 @@ def test_bad_arguments_name_themselves(torch, stereo):
     broken = floats.clone()
     broken[0, 0, 3, 4] = torch.nan
     fails("reference must be finite", reference=broken[0], sources=floats[1:])
+    fails(r"reference must be .* in \[0, 1\]", reference=255 * floats[0], sources=255 * floats[1:])
+    fails(r"sources must be .* in \[0, 1\]", reference=floats[0], sources=floats[1:] - 1)
     broken[2, 0, 3, 4] = torch.inf
     fails("sources must be finite", reference=floats[0], sources=broken[1:])
     fails("sources must be .*Byte.* got Float", sources=floats[1:])
@@ -425,6 +429,45 @@ def test_bad_arguments_name_themselves(torch, stereo):
     fails("jump_penalty must be 32 to 180", jump_penalty=3)
     fails("least_confidence must be at least 0", least_confidence=-1.0)
     fails("memory_mib must be at least 1", memory_mib=0)
+
+
+def test_arguments_must_be_tensors_of_real_numbers(torch, stereo):
+    images, views, ks, _ = scene((20, 12), offsets=(-1, 1))
+    pictures = torch.as_tensor(images)[:, None]
+    good = {
+        "reference": pictures[0], "sources": pictures[1:], "viewmats": torch.as_tensor(views),
+        "Ks": torch.as_tensor(ks), "depths": torch.as_tensor(PLANES),
+    }  # fmt: skip
+    for name, value in good.items():
+        with pytest.raises(TypeError, match=f"{name} must be a torch.Tensor, got ndarray"):
+            stereo.plane_sweep(**{**good, name: value.numpy()})
+    with pytest.raises(TypeError, match=r"frames must be a torch.Tensor"):
+        stereo.sweep_video(images, good["viewmats"], good["Ks"], good["depths"])
+    with pytest.raises(ValueError, match=r"reference must be real, got torch.complex64"):
+        stereo.plane_sweep(**{**good, "reference": pictures[0] * (1 + 0j)})
+
+
+def test_results_do_not_ask_for_gradients(torch, stereo):
+    images, views, ks, _ = scene((20, 12), offsets=(-1, 1))
+    pictures, *cameras = (
+        torch.as_tensor(x).float().requires_grad_() for x in (images[:, None] / 255, views, ks)
+    )
+    result = stereo.plane_sweep(pictures[0], pictures[1:], *cameras, torch.as_tensor(PLANES))
+    assert not any(part.requires_grad for part in result)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_clip_without_neighbours_is_checked(torch, stereo, count):
+    images, views, ks, _ = scene((20, 12), offsets=(-1, 1))
+    clip = [torch.as_tensor(x)[:count] for x in (images[:, None], views, ks)]
+    planes = torch.as_tensor(PLANES)
+    assert not stereo.sweep_video(*clip, planes).valid.any()
+    with pytest.raises(TypeError, match="foo"):
+        stereo.sweep_video(*clip, planes, foo=1)
+    with pytest.raises(ValueError, match="paths must be 0, 4 or 8"):
+        stereo.sweep_video(*clip, planes, paths=3)
+    with pytest.raises(ValueError, match="depths must be"):
+        stereo.sweep_video(*clip, planes[None, None])
 
 
 @pytest.mark.needs_cuda

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from steadyview.ops._library import extension, register
+from steadyview.ops._library import check_tensors, extension, register
 
 __all__ = ["COSTS", "PlaneSweep", "inverse_depth_planes", "plane_sweep", "sweep_video"]
 
@@ -100,8 +100,9 @@ def plane_sweep(
         A `PlaneSweep`, with a batch axis where the reference has one.
 
     Raises:
-        ValueError: an argument has the wrong shape, dtype, device or value, a picture or camera is
-            not finite, a camera is singular.
+        TypeError: a picture, camera or depth is not a tensor.
+        ValueError: an argument has the wrong shape, dtype, device or value, a camera is not finite
+            or singular.
 
     Source: Collins, "A Space-Sweep Approach to True Multi-Image Matching", 1996; Hirschmueller,
     "Stereo Processing by Semiglobal Matching and Mutual Information", 2008; best half of the
@@ -118,6 +119,7 @@ def plane_sweep(
         >>> round(sweep.depth[10, 15].item(), 1)
         5.0
     """
+    check_tensors(reference=reference, sources=sources, viewmats=viewmats, Ks=Ks, depths=depths)
     if cost not in COSTS:
         raise ValueError(f"cost must be one of {', '.join(COSTS)}, got {cost!r}")
     if reference.dim() not in (3, 4):
@@ -133,10 +135,11 @@ def plane_sweep(
         depths = depths.expand(reference.shape[0], -1)
     if keep is None:
         keep = min((sources.shape[1] + 1) // 2, 16) if sources.dim() > 1 else 1
-    cpu = [x.to("cpu", torch.float64) for x in (viewmats, Ks, depths)]
+    cpu = [x.detach().to("cpu", torch.float64) for x in (viewmats, Ks, depths)]
     outputs = _plane_sweep(
-        reference, sources, *cpu, COSTS.index(cost), max(keep, int(sources.shape[1] == 0)), paths,
-        step_penalty, jump_penalty, least_confidence, memory_mib << 20,
+        reference.detach(), sources.detach(), *cpu, COSTS.index(cost),
+        max(keep, int(sources.shape[1] == 0)), paths, step_penalty, jump_penalty, least_confidence,
+        memory_mib << 20,
     )  # fmt: skip
     return PlaneSweep(*(x if batched else x[0] for x in outputs))
 
@@ -166,8 +169,9 @@ def sweep_video(
         A `PlaneSweep` of `(T, H, W)`. Frames without a neighbour have depth 0 and are not valid.
 
     Raises:
-        ValueError: as `plane_sweep`; offsets is empty or holds 0.
+        TypeError, ValueError: as `plane_sweep`; offsets is empty or holds 0.
     """
+    check_tensors(frames=frames, viewmats=viewmats, Ks=Ks, depths=depths)
     if not offsets or 0 in offsets or len(set(offsets)) != len(offsets):
         raise ValueError(f"offsets must be different and not 0, got {tuple(offsets)}")
     if frames.dim() != 4:
@@ -179,6 +183,12 @@ def sweep_video(
             raise ValueError(f"{name} must be ({count}, {side}, {side}), got shape {got}")
     depth = torch.zeros((count, height, width), device=frames.device)
     result = PlaneSweep(depth, depth.clone(), depth.bool())
+    if count == 0 or all(abs(offset) >= count for offset in offsets):  # only to check arguments
+        twice = [x[:1, None].expand(-1, 2, -1, -1) for x in (viewmats, Ks)]
+        plane_sweep(
+            frames[:1], frames[:1, None], twice[0], twice[1], depths,
+            **options,  # type: ignore[arg-type]
+        )  # fmt: skip
     for t in range(count):
         views = [t, *(t + offset for offset in offsets if 0 <= t + offset < count)]
         if len(views) == 1:
