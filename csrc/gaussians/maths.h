@@ -220,7 +220,7 @@ STEADYVIEW_HOST_DEVICE void see(const Camera<T>& camera, const T* m, const T* qu
   const T rx = ceiling(least(reach * root(s.xx + camera.eps), T(1e9)));
   const T ry = ceiling(least(reach * root(s.yy + camera.eps), T(1e9)));
   const T sum = m[0] + m[1] + m[2] + s.norm + scale[0] + scale[1] + scale[2] + own_opacity;
-  const T result = s.mean[0] + s.mean[1] + s.xx + s.yy + 1 / s.det;
+  const T result = s.mean[0] + s.mean[1] + s.xx + s.yy + s.det + 1 / s.det;
   const T inside = least(flag<T>(s.p[2] > camera.near_plane), flag<T>(s.p[2] < camera.far_plane));
   const T valid = least(finite(sum), most(1 - inside, finite(result)));
   const T big = least(flag<T>(opacity >= T(kSmallestAlpha)), flag<T>(most(rx, ry) > camera.clip));

@@ -175,3 +175,16 @@ def test_huge_images_and_far_numbers(torch, ops):
     assert meta["tile_height"] == 4375
     with pytest.raises(ValueError, match="width and height must be"):
         ops.rasterization(**values, width=1 << 21, height=1)
+
+
+@pytest.mark.parametrize("size", [1e8, 1e9, 1e12, 1e20])
+def test_splats_that_overflow_are_counted(torch, ops, size):
+    """Of float32, the square of the area on the image."""
+    values = scene(torch, 1, dtype=torch.float32)
+    values["scales"][:] = size
+    values["opacities"][:] = 0.9
+    _, alphas, meta = ops.rasterization(**values, width=WIDTH, height=HEIGHT, packed=False)
+    assert int(meta["invalid"]) == int(alphas.max() == 0)
+    values["scales"][:] = 1e12
+    with pytest.raises(ValueError, match="1 Gaussians have a number that is not finite"):
+        ops.rasterization(**values, width=WIDTH, height=HEIGHT, strict=True)

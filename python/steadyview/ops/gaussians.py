@@ -73,7 +73,8 @@ def rasterization(
     Convention: cameras are OpenCV's (x right, y down, z forward), pixel centres lie at +0.5.
     A Gaussian's alpha at a pixel is min(0.999, opacity exp(-sigma)); below 1/255 it is not drawn,
     and a pixel is done before its transmittance would fall to 1e-4. Equal depths are drawn in the
-    order of the Gaussians. Gaussians that have a number which is not finite are left out.
+    order of the Gaussians. Gaussians that have a number which is not finite, or whose area on the
+    image overflows when squared (float32: above about 4e9 pixels on a side), are left out.
 
     Args:
         means: `(N, 3)` centres in the world, float32 as all tensors (or float64 on the CPU).
