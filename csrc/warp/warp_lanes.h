@@ -225,8 +225,7 @@ STEADYVIEW_LANE void warp_window(const BackwardWarp<float, S>& warp, const float
                             Floats low, high;
                             const S* const line = plane + start + r * width;
                             load_window(line, &low, &high);
-                            // What the next row of the output sees first: a page lasts for less
-                            // than a row, and its first lines are not foreseen by the processor.
+                            // As read_ahead().
                             if (r == rows - 1) __builtin_prefetch(line + width + kLanes);
                             for (int k = 0; k < taps; ++k) v[k] = pick(low, high, deals[k]);
                           });

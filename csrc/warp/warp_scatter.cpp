@@ -66,14 +66,14 @@ void scatter_band_of(const BackwardWarpGradient<T>& gradient, const double* basi
     if (!adds && !own) continue;
     const int64_t row = i / tiles, column = i % tiles * kWarpTile;
     fill_tile(warp, basis, band.n, row, column, quads.tile);
-    if (own) gradient_tile<filter>(gradient, quads.tile, lanes);
-    if (!adds) continue;
     const T* planes[4];  // with less than four channels the last again
     for (int c = 0; c < 4; ++c) {
       planes[c] = gradient.grad_output + (first + least(c, channels - 1)) * pixels +
                   row * warp.output_width + column;
+      if (c < channels) read_ahead(planes[c] + warp.output_width, quads.tile.count);
     }
-    sums.add_tile(planes, channels);
+    if (own) gradient_tile<filter>(gradient, quads.tile, lanes);
+    if (adds) sums.add_tile(planes, channels);
   }
   const int64_t plane = warp.height * warp.width;
   sums.finish(channels, plane, gradient.grad_image + first * plane + band.first * warp.width);

@@ -102,6 +102,13 @@ inline void wrap(int* index, int count, int64_t size) {
   }
 }
 
+// Fetches what the next row's tile reads. A page of memory is less than a row or little more, and
+// the processor does not foresee what comes after a page.
+template <typename T>
+inline void read_ahead(const T* next, int count) {
+  for (int i = 0; i < count; i += 64 / static_cast<int>(sizeof(T))) __builtin_prefetch(next + i);
+}
+
 template <typename T, typename S>
 void fill_tile(const BackwardWarp<T, S>& warp, const double* basis, int64_t n, int64_t row,
                int64_t column, Tile<T>& tile) {
@@ -112,6 +119,10 @@ void fill_tile(const BackwardWarp<T, S>& warp, const double* basis, int64_t n, i
   tile.count = rest < kWarpTile ? static_cast<int>(rest) : kWarpTile;
   const int64_t at = 2 * n * pixels + row * warp.output_width + column;
   const Motion<T>& motion = warp.motion;
+  if (const T* field = motion.flow ? motion.flow : motion.points) {
+    read_ahead(field + at + warp.output_width, tile.count);
+    read_ahead(field + at + pixels + warp.output_width, tile.count);
+  }
   if (motion.flow) {
     split_points(motion.flow + at, motion.flow + at + pixels, T(0), 1, tile);
   } else if (motion.points) {
