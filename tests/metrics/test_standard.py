@@ -1,4 +1,6 @@
 import itertools
+import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -165,3 +167,22 @@ def test_eigenvalues_are_blind_to_shear():
     turn = translation(0, 0, np.deg2rad(5))[:2, :2]
     assert ratio(turn @ np.diag([1.2, 1.0])) == pytest.approx(0.949, abs=5e-4)
     assert ratio(turn) == pytest.approx(1.0)
+
+
+PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the clips are not part of the repository")
+def test_what_the_unmodified_script_printed() -> None:
+    """On real clips; by our own features, OpenCV's take a minute."""
+    values = json.loads((PUBLISHED / "reference_metrics.json").read_text())["values"]
+    for pair, expected in values.items():
+        source, result = (str(PUBLISHED / "pairs" / name) for name in pair.split(" -> "))
+        found = standard_scores(source, result).to_dict()
+        for ours, theirs in (
+            ("cropping_mean", "cropping_avg"), ("cropping_min", "cropping_min"),
+            ("distortion", "distortion"), ("stability", "stability"),
+            ("stability_translation", "stability_translation"),
+            ("stability_rotation", "stability_rotation"),
+        ):  # fmt: skip
+            assert found[ours] == pytest.approx(expected[theirs], abs=1e-3), (pair, ours)
