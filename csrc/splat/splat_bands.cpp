@@ -40,6 +40,32 @@ void find_targets(const ForwardSplat<T>& splat, int64_t n, int64_t row, int64_t 
   }
 }
 
+// Whether all that a tile's pixels add is finite.
+template <typename T>
+bool all_finite(const PairSums<T>& sums) {
+  typename QuadOf<T>::type zero{};
+  for (int p = 0; p < sums.tile.count; ++p) zero += sums.values[p] * T(0);
+  return zero[0] + zero[1] + zero[2] == 0;
+}
+
+// PairSums::add_tile share by share: those of exactly 0 add nothing, where 0 times a value that is
+// not finite would not be 0.
+template <typename T>
+void add_shares(PairSums<T>& sums, const T* weights) {
+  const Tile<T>& tile = sums.tile;
+  for (int p = 0; p < tile.count; ++p) {
+    for (int k = 0; k < 4; ++k) {
+      const int64_t x = int64_t{tile.x[p]} + k % 2, y = int64_t{tile.y[p]} + k / 2;
+      if (x < 0 || x >= sums.width || y < sums.first || y >= sums.last) continue;  // holes, too
+      const T across = k % 2 ? tile.tx[p] : 1 - tile.tx[p];
+      const T share = across * (k / 2 ? tile.ty[p] : 1 - tile.ty[p]);
+      if (share == 0 || weights[p] == 0) continue;
+      T* const to = sums.sums + 8 * sums.entry(x, y);
+      for (int c = 0; c < 4; ++c) to[c] += share * sums.values[p][c];
+    }
+  }
+}
+
 // Divides the sums of a band by the weights beside them where the mode asks for it, and stores.
 template <typename T>
 void store_band(const ForwardSplat<T>& splat, const PairSums<T>& band, int64_t n, int64_t channel) {
@@ -108,7 +134,7 @@ void splat_band(const ForwardSplat<T>& splat, const ScatterBand<T>& band) {
     if (splat.metric) {
       for (int p = 0; p < sums.tile.count; ++p) sums.values[p] *= weights[p];
     }
-    sums.add_tile();
+    all_finite(sums) ? sums.add_tile() : add_shares(sums, weights);
   }
   store_band(splat, sums, band.n, band.channel);
 }

@@ -22,6 +22,7 @@ __global__ void add_pixels(ForwardSplat<T> splat) {
       if (x < 0 || x >= splat.width || y < 0 || y >= splat.height) continue;
       const T share =
           weight * (k % 2 ? target.tx : T(1) - target.tx) * (k / 2 ? target.ty : T(1) - target.ty);
+      if (share == T(0)) continue;  // not even of a value that is not finite
       const int64_t to = y * splat.width + x;
       atomicAdd(splat.weight + n * pixels + to, share);
       for (int64_t c = n * splat.channels; c < (n + 1) * splat.channels; ++c) {

@@ -295,6 +295,35 @@ def test_hardly_anything_falls(torch, forward_splat, dtype, width):
     assert weight[0, 0, 0, 2] > 0
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_stays_where_it_goes(torch, forward_splat, mode, dtype, value):
+    image, _, metric = inputs(torch, dtype=getattr(torch, dtype))
+    flow = torch.zeros(2, 2, 11, 40, dtype=image.dtype)
+    flow[0, 0, :, 20:] = 0.5
+    metric = metric_of(mode, metric)
+    if mode == "linear":
+        metric[0, 0, 8, 9] = 0
+        image[0, :, 8, 9] = value
+    image[0, 1, 3, 4] = image[0, 1, 5, 25] = value
+    splat, weight = forward_splat(image, flow, metric, mode=mode)
+    for n in range(2):
+        given = None if metric is None else metric[n, 0].double().numpy()
+        with np.errstate(invalid="ignore"):
+            expected = reference.splat(image[n].double().numpy(), flow[n].numpy(), given, mode)
+        np.testing.assert_allclose(splat[n].double(), expected[0], rtol=1e-5)
+    bad = ~splat.isfinite()
+    assert bad.sum() == 3  # one pixel, and two for half a pixel's move
+    assert weight.isfinite().all()
+
+
+def test_complex_flow_is_refused(torch, forward_splat):
+    image, flow, _ = inputs(torch)
+    with pytest.raises(ValueError, match=r"flow must be real, got torch.complex128"):
+        forward_splat(image, flow * (1 + 0j), mode="sum")
+
+
 def test_bad_arguments_name_themselves(torch, forward_splat):
     image, flow, metric = inputs(torch)
     with pytest.raises(ValueError, match="mode must be one of sum"):

@@ -172,12 +172,36 @@ def test_compiles_in_one_graph(torch, backward_warp):
     torch.testing.assert_close(ours, theirs)
 
 
+def test_what_is_no_tensor_of_real_numbers_is_named(torch, backward_warp):
+    image, _, _ = inputs(torch)
+    flow = torch.zeros(2, 2, 9, 11)
+    with pytest.raises(TypeError, match=r"image must be a torch.Tensor, got ndarray"):
+        backward_warp(image.numpy(), flow=flow)
+    with pytest.raises(TypeError, match=r"flow must be a torch.Tensor, got list"):
+        backward_warp(image, flow=flow.tolist())
+    with pytest.raises(ValueError, match=r"flow must be real, got torch.complex64"):
+        backward_warp(image, flow=flow * (1 + 0j))
+
+
+def test_invalid_pixels_are_counted(torch):
+    from steadyview.ops import count_invalid
+
+    flow, metric = torch.zeros(2, 2, 3, 4), torch.zeros(2, 1, 3, 4)
+    flow[0, 0, 1, 1] = flow[0, 1, 1, 1] = flow[0, 1, 2, 0] = torch.nan
+    metric[0, 0, 1, 1] = metric[1, 0, 0, 0] = torch.inf
+    assert count_invalid(flow).tolist() == [2, 0]
+    assert count_invalid(flow, metric).tolist() == [2, 1]
+    for wrong in ((), (flow[0],), (flow, metric[:1])):
+        with pytest.raises(ValueError, match="fields must be"):
+            count_invalid(*wrong)
+
+
 def test_docstring_example(torch, backward_warp):
     import doctest
 
     from steadyview.ops import warp
 
-    assert doctest.testmod(warp, extraglobs={"torch": torch}) == (0, 4)
+    assert doctest.testmod(warp, extraglobs={"torch": torch}) == (0, 7)
 
 
 def test_other_layouts_and_sizes(torch, backward_warp):

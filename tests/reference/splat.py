@@ -26,7 +26,7 @@ def splat(image, flow, metric, mode):
             for j in (top, top + 1):
                 for i in (left, left + 1):
                     share = (1 - abs(point[0] - i)) * (1 - abs(point[1] - j)) * importance
-                    if 0 <= i < width and 0 <= j < height:
+                    if share and 0 <= i < width and 0 <= j < height:
                         total[:, j, i] += share * image[:, y, x]
                         weight[j, i] += share
     if mode != "sum":

@@ -26,12 +26,13 @@ from steadyview.ops.multiplane import (
 from steadyview.ops.project_depth import DepthViews, project_depth
 from steadyview.ops.splat import forward_splat
 from steadyview.ops.stereo import inverse_depth_planes, plane_sweep, sweep_video
-from steadyview.ops.warp import backward_warp
+from steadyview.ops.warp import backward_warp, count_invalid
 
 __all__ = [
     "DepthViews",
     "MultiplaneViews",
     "backward_warp",
+    "count_invalid",
     "fill_holes",
     "forward_splat",
     "fully_fused_projection",

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steadyview.ops._library import extension, register
+from steadyview.ops._library import check_tensors, extension, register
 
 __all__ = ["SPLAT_MODES", "forward_splat"]
 
@@ -23,7 +23,8 @@ def forward_splat(
     Convention: pixel (0, 0) covers [0, 1] x [0, 1]. The pixel with centre p goes to `p + flow(p)`
     and is shared bilinearly by the four pixels around that point; with nearest_z the pixel that
     the point falls into shows it. What falls beyond the image is lost, and so are pixels whose flow
-    or metric is not finite (`~torch.isfinite(flow)` counts them).
+    or metric is not finite (`count_invalid(flow, metric)` counts them). A share or weight of
+    exactly 0 adds nothing, not even of a pixel that is not finite.
 
     Args:
         image: `(N, C, H, W)`, float32 or float64; on a CUDA device also float16 or bfloat16,
@@ -53,6 +54,7 @@ def forward_splat(
         >>> forward_splat(image, flow, mode="average")
         (tensor([[[[0.0000, 1.5000, 4.0000]]]]), tensor([[[[0.0000, 2.0000, 0.5000]]]]))
     """
+    check_tensors(image=image, flow=flow, metric=metric)
     if mode not in SPLAT_MODES:
         raise ValueError(f"mode must be one of {', '.join(SPLAT_MODES)}, got {mode!r}")
     if image.dim() != 4:

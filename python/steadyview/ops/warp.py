@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steadyview.ops._library import extension, register
+from steadyview.ops._library import check_tensors, extension, register
 
-__all__ = ["BORDERS", "INTERPOLATIONS", "backward_warp"]
+__all__ = ["BORDERS", "INTERPOLATIONS", "backward_warp", "count_invalid"]
 
 INTERPOLATIONS = ("bilinear", "bicubic", "catmull-rom", "lanczos3")
 BORDERS = ("replicate", "constant", "reflect", "zeros")
@@ -35,8 +35,8 @@ def backward_warp(
     The output pixel with centre p shows the image at `p + flow(p)`, at `grid(p)`, or at
     `source_from_output @ p + displacement(p)`. The identity returns the image bit for bit. Points
     behind the camera (w <= 0 where w is 1 at the output's centre) see what lies infinitely far out.
-    Where a source point is not finite, the output is `fill` and gradients are 0
-    (`~torch.isfinite(flow).all(1)` shows where; its sum counts them).
+    Where a source point is not finite, the output is `fill` and gradients are 0; `count_invalid`
+    of the flow or grid counts these pixels.
 
     Args:
         image: `(N, C, H, W)`, float32, float64 or uint8 (rounded, no gradients); on a CUDA device
@@ -60,6 +60,7 @@ def backward_warp(
         `(N, C, height, width)` of the image's dtype and device.
 
     Raises:
+        TypeError: image or what moves it is not a tensor.
         ValueError: an argument has the wrong shape, dtype, device or name.
 
     Example:
@@ -71,6 +72,10 @@ def backward_warp(
         >>> torch.equal(backward_warp(image, flow=torch.zeros(1, 2, 2, 3)), image)
         True
     """
+    check_tensors(
+        image=image, source_from_output=source_from_output, flow=flow, grid=grid,
+        displacement=displacement,
+    )  # fmt: skip
     if interpolation not in INTERPOLATIONS:
         allowed = ", ".join(INTERPOLATIONS)
         raise ValueError(f"interpolation must be one of {allowed}, got {interpolation!r}")
@@ -121,6 +126,34 @@ def backward_warp(
         BORDERS.index("constant" if border == "zeros" else border),
         float(fill),
     )
+
+
+def count_invalid(*fields: Tensor) -> Tensor:
+    """Pixels that `backward_warp` and `forward_splat` take for holes: not finite in some field.
+
+    Args:
+        fields: `(N, C, H, W)` of one N, H and W: a flow or grid; of a splat also its metric.
+
+    Returns:
+        `(N,)` int64, how many in each image.
+
+    Raises:
+        TypeError: a field is not a tensor.
+        ValueError: there are none, or their shapes do not fit.
+
+    Example:
+        >>> flow = torch.zeros(1, 2, 3, 4)
+        >>> flow[0, :, 1, 2] = torch.nan
+        >>> count_invalid(flow)
+        tensor([1])
+    """
+    check_tensors(**{f"fields[{i}]": field for i, field in enumerate(fields)})
+    shapes = [tuple(field.shape) for field in fields]
+    if not shapes or any(len(s) != 4 or (s[0], *s[2:]) != (shapes[0][0], *shapes[0][2:])
+                         for s in shapes):  # fmt: skip
+        raise ValueError(f"fields must be (N, C, H, W) of one N, H and W, got shapes {shapes}")
+    known = torch.stack([field.isfinite().all(1) for field in fields]).all(0)
+    return (~known).flatten(1).sum(1)
 
 
 def _check_device(name: str, tensor: Tensor, image: Tensor) -> None:
