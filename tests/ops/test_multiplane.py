@@ -363,6 +363,8 @@ def test_bad_arguments_name_themselves(torch, ops):
         ("planes must be 1 to 255", (image, depth, eye, K, cameras), {"planes": 256}),
         ("split must be one of median", (image, depth, eye, K, cameras), {"split": "mean"}),
         ("edges must be", (image, depth, eye, K, cameras), {"edges": torch.ones(3, 2)}),
+        *(("edges must be finite and ascending", (image, depth, eye, K, cameras),
+           {"edges": torch.tensor(bad)}) for bad in ([2.0, 1], [torch.nan], [1, torch.inf])),
         ("keep_above must be", (image, depth, eye, K, cameras), {"keep_above": torch.nan}),
         ("fill_above must be", (image, depth, eye, K, cameras), {"fill_above": -1}),
         ("output_size must be", (image, depth, eye, K, cameras), {"output_size": (-1, 4)}),

@@ -262,6 +262,35 @@ def test_empty_thin_and_hidden(torch, ops, renderer):
         assert views.image.isfinite().all()
 
 
+def test_gaussians_take_the_cameras_they_can(torch, ops):
+    image, depth, eye, K = scene(torch, dtype=torch.float64)
+    arguments, options = (image, depth, eye), {"renderer": "gaussians"}
+    expected = ops.project_depth(*arguments, K, rig(torch), **options)
+    scaled = ops.project_depth(*arguments, 2 * K, rig(torch), **options)
+    torch.testing.assert_close(scaled.image, expected.image)
+    skewed, flipped = K.clone(), K.clone()
+    skewed[:, 0, 1], flipped[:, 1, 1] = 15, -21
+    for bad, match in ((skewed, "must have no skew"), (flipped, "must have positive focal")):
+        with pytest.raises(ValueError, match=f"^Ks {match}"):
+            ops.project_depth(*arguments, bad, rig(torch), **options)
+        targets = bad[:, None].expand(-1, 4, 3, 3)
+        with pytest.raises(ValueError, match=f"^target_Ks {match}"):
+            ops.project_depth(*arguments, K, rig(torch), targets, **options)
+
+
+@pytest.mark.parametrize("renderer", ["splat", "gaussians"])
+def test_autocast_and_empty_views(torch, ops, renderer):
+    image, depth, eye, K = scene(torch, dtype=torch.float32)
+    arguments = image, depth, eye, K, rig(torch)
+    expected = ops.project_depth(*arguments, renderer=renderer)
+    with torch.autocast("cpu", torch.bfloat16):
+        views = ops.project_depth(*arguments, renderer=renderer)
+    assert torch.equal(views.image, expected.image)
+    empty = ops.project_depth(*arguments, renderer=renderer, output_size=(0, 4))
+    assert empty.image.shape == (2, 4, 3, 4, 0)
+    assert empty.depth.shape == empty.coverage.shape == empty.disoccluded.shape == (2, 4, 4, 0)
+
+
 def test_bad_arguments_name_themselves(torch, ops):
     image, depth, eye, K = scene(torch)
     good, cameras = (image, depth, eye, K), rig(torch)

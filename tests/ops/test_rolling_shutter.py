@@ -123,3 +123,18 @@ def test_bad_shutters(torch, ops):
     ):
         with pytest.raises(ValueError, match=message):
             ops.rasterization(**values, **{**size, **options})
+
+
+def test_autocast_does_not_round_the_poses(torch):
+    from steadyview.ops import quat_scale_to_covar_preci
+    from steadyview.ops._rolling_shutter import make_bands
+
+    start = torch.eye(4)[None]
+    end = torch.tensor([[[0.8, -0.6, 0, 1], [0.6, 0.8, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]]])
+    shutter = (start, end, "ROLLING_TOP_TO_BOTTOM", 4, 8)
+    quats, scales = torch.tensor([[0.9, 0.1, 0.2, 0.3]]), torch.tensor([[1.0, 2, 3]])
+    expected = make_bands(*shutter).viewmats, *quat_scale_to_covar_preci(quats, scales)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = make_bands(*shutter).viewmats, *quat_scale_to_covar_preci(quats, scales)
+    for ours, theirs in zip(got, expected, strict=True):
+        assert torch.equal(ours, theirs)

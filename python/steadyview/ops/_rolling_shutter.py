@@ -78,7 +78,8 @@ def make_bands(
     times = (first + (first + rows).clamp(max=height)) / (2 * height)
     if name == "ROLLING_BOTTOM_TO_TOP":
         times = 1 - times
-    return Bands(count, rows, _between(viewmats, viewmats_rs, times).flatten(0, 1))
+    with torch.autocast(viewmats.device.type, enabled=False):
+        return Bands(count, rows, _between(viewmats, viewmats_rs, times).flatten(0, 1))
 
 
 def _between(start: Tensor, end: Tensor, times: Tensor) -> Tensor:

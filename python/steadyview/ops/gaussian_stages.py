@@ -61,10 +61,11 @@ def quat_scale_to_covar_preci(
         product = axes @ axes.mT
         return product.flatten(-2)[..., [0, 1, 2, 4, 5, 8]] if triu else product
 
-    return (
-        square(rotation * scales[..., None, :]) if compute_covar else None,
-        square(rotation / scales[..., None, :]) if compute_preci else None,
-    )
+    with torch.autocast(quats.device.type, enabled=False):
+        return (
+            square(rotation * scales[..., None, :]) if compute_covar else None,
+            square(rotation / scales[..., None, :]) if compute_preci else None,
+        )
 
 
 def fully_fused_projection(

@@ -12,7 +12,7 @@ from steadyview.ops._cameras import (
     size_or,
     target_from_source,
 )
-from steadyview.ops._library import extension, register
+from steadyview.ops._library import check_tensors, extension, register
 
 __all__ = [
     "SPLITS",
@@ -119,6 +119,10 @@ def multiplane_project(
                 [ 5,  6,  7, -1],
                 [ 9, 10, 11, -1]], dtype=torch.int32)
     """
+    check_tensors(
+        image=image, depth=depth, viewmats=viewmats, Ks=Ks, target_viewmats=target_viewmats,
+        target_Ks=target_Ks, edges=edges,
+    )  # fmt: skip
     if image.dim() != 4:
         raise ValueError(f"image must be (N, C, H, W), got shape {tuple(image.shape)}")
     N, _, H, W = image.shape
@@ -137,7 +141,12 @@ def multiplane_project(
         if tuple(edges.shape) not in ((planes - 1,), (N, V, planes - 1)):
             got = tuple(edges.shape)
             raise ValueError(f"edges must be (planes - 1,) or ({N}, {V}, planes - 1), got {got}")
-        edges = edges.to(torch.float32).expand(N, V, planes - 1)
+        edges = edges.to(torch.float32)
+        if not torch.compiler.is_compiling():
+            ascending = bool((edges.diff(dim=-1) >= 0).all())
+            if not (ascending and bool(edges.isfinite().all())):
+                raise ValueError(f"edges must be finite and ascending, got {edges.tolist()}")
+        edges = edges.expand(N, V, planes - 1)
     if not 1 <= planes <= 255:
         raise ValueError(f"planes must be 1 to 255, got {planes}")
     output, depth_out, landed, index, _, owner, cuts, invalid = _multiplane_project(
@@ -190,6 +199,7 @@ def multiplane_render(
         >>> image.flatten(), alpha.flatten()
         (tensor([0.4000]), tensor([1.]))
     """
+    check_tensors(planes=planes, source_from_output=source_from_output)
     if planes.dim() != 5:
         raise ValueError(f"planes must be (N, D, C + 1, H, W), got shape {tuple(planes.shape)}")
     shape, N, D = tuple(source_from_output.shape), planes.shape[0], planes.shape[1]
@@ -234,6 +244,10 @@ def plane_homographies(
 
     Source: Hartley and Zisserman, Multiple View Geometry, section 13.1.
     """
+    check_tensors(
+        depths=depths, viewmats=viewmats, Ks=Ks, target_viewmats=target_viewmats,
+        target_Ks=target_Ks,
+    )  # fmt: skip
     if depths.dim() not in (1, 2):
         raise ValueError(f"depths must be (D,) or (N, D), got shape {tuple(depths.shape)}")
     source, K, target, target_K = cameras(viewmats, Ks, target_viewmats, target_Ks, depths.device)

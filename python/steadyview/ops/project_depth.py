@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from steadyview.ops._cameras import depth_maps, inverse_view, size_or, target_from_source
-from steadyview.ops._library import extension, register
+from steadyview.ops._library import check_tensors, extension, register
 from steadyview.ops.gaussians import rasterization
 
 __all__ = ["RENDERERS", "DepthViews", "project_depth"]
@@ -54,7 +54,8 @@ def project_depth(
     and gradients are those of moves to the right and down.
 
     "gaussians": each pixel becomes an opaque round Gaussian of `sigma` pixels of the source, drawn
-    by `rasterization` and divided by what it covers (CPU only). Differentiable as that is.
+    by `rasterization` and divided by what it covers (CPU only). Differentiable as that is. Cameras
+    without skew and with positive focal lengths only.
 
     Convention: cameras are OpenCV's (x right, y down, z forward), pixel centres lie at +0.5, depth
     is along z.
@@ -76,8 +77,9 @@ def project_depth(
         `DepthViews`, all but the mask and the count of the image's dtype.
 
     Raises:
-        ValueError: an argument has the wrong shape, dtype, device or value; a camera is not finite
-            or cannot be inverted.
+        TypeError: image, depth or a camera is not a tensor.
+        ValueError: an argument has the wrong shape, dtype, device or value; a camera is not finite,
+            cannot be inverted or is not for this renderer.
 
     Source: Niklaus and Liu, Softmax splatting (2020), section 3, for the bilinear spread; dossier
     9.6 for compositing within 1 % of the depth.
@@ -93,6 +95,10 @@ def project_depth(
         (tensor([[1., 2., 0.],
                 [4., 5., 0.]]), [False, False, True])
     """
+    check_tensors(
+        image=image, depth=depth, viewmats=viewmats, Ks=Ks, target_viewmats=target_viewmats,
+        target_Ks=target_Ks,
+    )  # fmt: skip
     if image.dim() != 4:
         raise ValueError(f"image must be (N, C, H, W), got shape {tuple(image.shape)}")
     if not (image.is_floating_point() and image.dtype in (torch.float32, torch.float64)):
@@ -105,15 +111,17 @@ def project_depth(
         raise ValueError(f"sigma must be positive, got {sigma}")
     z = depth_maps(depth, image).to(image.dtype)
     size = size_or("output_size", output_size, (image.shape[3], image.shape[2]))
-    transform, same = target_from_source(image, viewmats, Ks, target_viewmats, target_Ks)
-    if renderer == "splat":
-        result, seen, weight = _splat(image, z, transform, same, size, tolerance)
-    else:
-        targets = target_viewmats.expand(len(image), -1, 4, 4)
-        target_K = (Ks[:, None] if target_Ks is None else target_Ks).expand(
-            *targets.shape[:2], 3, 3
-        )
-        result, seen, weight = _draw(image, z, viewmats, Ks, targets, target_K, size, sigma)
+    with torch.autocast(image.device.type, enabled=False):  # coordinates need their digits
+        transform, same = target_from_source(image, viewmats, Ks, target_viewmats, target_Ks)
+        if renderer == "splat":
+            result, seen, weight = _splat(image, z, transform, same, size, tolerance)
+        else:
+            targets = target_viewmats.expand(len(image), -1, 4, 4)
+            target_K = (Ks[:, None] if target_Ks is None else target_Ks).expand(
+                *targets.shape[:2], 3, 3
+            )
+            K, target_K = _simple("Ks", Ks), _simple("target_Ks", target_K)
+            result, seen, weight = _draw(image, z, viewmats, K, targets, target_K, size, sigma)
     coverage = weight.clamp(max=1)
     invalid = (~_has_depth(z)).flatten(1).sum(1)
     return DepthViews(result, seen, coverage, coverage < disoccluded_below, invalid)
@@ -156,16 +164,33 @@ def _splat(
     return result, seen, weight
 
 
+def _simple(name: str, Ks: Tensor) -> Tensor:
+    """Float64 with last row 0 0 1, as `rasterization` takes them."""
+    K = Ks.double()
+    K = K / K[..., 2:, 2:]
+    if torch.compiler.is_compiling():
+        return K
+    focal, rest = K.detach().diagonal(dim1=-2, dim2=-1)[..., :2], K.detach().clone()
+    rest[..., :2, 2] = 0
+    rest = rest - torch.diag_embed(rest.diagonal(dim1=-2, dim2=-1))
+    if not (focal > 0).all():
+        raise ValueError(f"{name} must have positive focal lengths with renderer 'gaussians'")
+    if not (rest.abs().amax((-2, -1)) <= 1e-6 * focal.amin(-1)).all():
+        raise ValueError(f"{name} must have no skew with renderer 'gaussians'")
+    return K
+
+
 def _draw(
     image: Tensor, z: Tensor, viewmats: Tensor, Ks: Tensor, targets: Tensor, target_K: Tensor,
     size: tuple[int, int], sigma: float,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    empty = 0 in size or len(image) == 0
     rays = _pixel_rays(image, image.dtype)
     world_from_camera = inverse_view(viewmats.double()).to(image.dtype)
     inverse_K = torch.linalg.inv(Ks.double()).to(image.dtype)
     Ks, targets, target_K = (x.to(image.dtype) for x in (Ks, targets, target_K))
     images, alphas = [], []
-    for n in range(len(image)):
+    for n in range(0 if empty else len(image)):
         depth = z[n].flatten()
         keep = _has_depth(depth).nonzero()[:, 0]
         depth = depth[keep]
@@ -181,7 +206,7 @@ def _draw(
         )  # fmt: skip
         images.append(drawn)
         alphas.append(alpha[..., 0])
-    shape = (0, targets.shape[1], size[1], size[0])
+    shape = (len(image), targets.shape[1], size[1], size[0])
     everything = torch.stack(images) if images else image.new_zeros((*shape, image.shape[1] + 1))
     alpha = torch.stack(alphas) if alphas else image.new_zeros(shape)
     colours = everything[..., :-1] / alpha.clamp(min=1e-10)[..., None]
