@@ -1,5 +1,7 @@
 """A known scene is rendered, and found again."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -259,10 +261,17 @@ def test_nothing_left(scene) -> None:
         fit_gaussians(images, viewmats, Ks, faint, steps=9, density=density)
 
 
+@pytest.fixture
+def interruptible():
+    """A shell's background jobs ignore Ctrl-C, and pytest may run in one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("how", ["signal", "callback"])
 def test_an_interrupted_fit_gives_what_there_is(scene, how: str) -> None:
-    import signal
-
     from steadyview import fit_gaussians
 
     truth, images, viewmats, Ks = scene
