@@ -255,17 +255,7 @@ const char* smooth_depth_cuda(const SmoothDepth<T, F>& s, void* stream) {
     launch.run(decode_range<T, F>, 1, s);
     launch.run(average<T, F>, size, s, t);
     if (s.radius == 0) continue;
-    filter_pictures(launch, GuidedFilter<T>{.guide = s.guide,
-                                            .source = s.output + t * size,
-                                            .output = s.output + t * size,
-                                            .pictures = 1,
-                                            .height = s.height,
-                                            .width = s.width,
-                                            .radius = s.radius,
-                                            .epsilon = s.epsilon,
-                                            .least = T(0),
-                                            .by_range = true,
-                                            .scratch = s.scratch});
+    filter_pictures(launch, smoothing_filter(s, t, 1));
   }
   return launch.result();
 }

@@ -21,6 +21,23 @@ STEADYVIEW_HOST_DEVICE double epsilon_of(const GuidedFilter<T>& g, const double*
   return range > 0 ? g.epsilon * range * range : 0;
 }
 
+// The filter of `count` frames that have been averaged.
+template <typename T, typename F>
+GuidedFilter<T> smoothing_filter(const SmoothDepth<T, F>& s, int64_t first, int64_t count) {
+  T* averaged = s.output + first * s.height * s.width;
+  return {.guide = s.guide,
+          .source = averaged,
+          .output = averaged,
+          .pictures = count,
+          .height = s.height,
+          .width = s.width,
+          .radius = s.radius,
+          .epsilon = s.epsilon,
+          .least = T(0),
+          .by_range = true,
+          .scratch = s.scratch};
+}
+
 template <typename T>
 STEADYVIEW_HOST_DEVICE bool is_known(T disparity) {
   return disparity > 0 && disparity - disparity == 0;

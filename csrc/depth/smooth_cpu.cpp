@@ -79,7 +79,6 @@ void average_row(const SmoothDepth<T, F>& s, int64_t t, int64_t y, const double*
 
 template <typename T, typename F>
 void smooth_depth_cpu(const SmoothDepth<T, F>& s) {
-  const int64_t size = s.height * s.width;
   for (int64_t first = 0; first < s.frames; first += s.group) {
     const int64_t count = std::min(s.group, s.frames - first);
     parallel_for(0, count, 1, [&](int64_t i, int64_t last) {
@@ -94,17 +93,7 @@ void smooth_depth_cpu(const SmoothDepth<T, F>& s) {
       }
     });
     if (s.radius == 0) continue;
-    guided_filter_cpu(GuidedFilter<T>{.guide = s.guide,
-                                      .source = s.output + first * size,
-                                      .output = s.output + first * size,
-                                      .pictures = count,
-                                      .height = s.height,
-                                      .width = s.width,
-                                      .radius = s.radius,
-                                      .epsilon = s.epsilon,
-                                      .least = T(0),
-                                      .by_range = true,
-                                      .scratch = s.scratch});
+    guided_filter_cpu(smoothing_filter(s, first, count));
   }
 }
 

@@ -1,10 +1,18 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
+#include <memory>
 
 // The checks of the C++ tests: a failed one is printed and counted; main returns report().
 namespace steadyview::test {
+
+// On the heap and of the exact size: under the sanitizers what lies beside may not be touched.
+template <typename T>
+std::unique_ptr<T[]> exact(int64_t count) {
+  return std::unique_ptr<T[]>(new T[static_cast<size_t>(count)]);
+}
 
 inline int failures = 0;
 

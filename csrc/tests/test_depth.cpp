@@ -14,13 +14,9 @@
 #include "tests/expect.h"
 
 using namespace steadyview;
+using steadyview::test::exact;
 
 namespace {
-
-template <typename T>
-std::unique_ptr<T[]> exact(int64_t count) {
-  return std::unique_ptr<T[]>(new T[static_cast<size_t>(count)]);
-}
 
 template <typename T>
 std::unique_ptr<T[]> random_values(int64_t count, unsigned seed, double low, double high) {

@@ -11,13 +11,9 @@
 #include "tests/expect.h"
 
 using namespace steadyview;
+using steadyview::test::exact;
 
 namespace {
-
-template <typename T>
-std::unique_ptr<T[]> exact(int64_t count) {
-  return std::unique_ptr<T[]>(new T[static_cast<size_t>(count)]);
-}
 
 template <typename T>
 struct Case {

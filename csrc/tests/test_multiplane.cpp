@@ -15,13 +15,9 @@
 #include "tests/expect.h"
 
 using namespace steadyview;
+using steadyview::test::exact;
 
 namespace {
-
-template <typename T>
-std::unique_ptr<T[]> exact(int64_t count) {
-  return std::unique_ptr<T[]>(new T[static_cast<size_t>(count)]);
-}
 
 struct Size {
   int64_t height, width, output_height, output_width;

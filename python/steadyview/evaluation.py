@@ -141,8 +141,5 @@ def evaluate(
 
 def _is_video(results: Sequence[Any]) -> bool:
     """Whether a list holds the frames of one video."""
-    return (
-        len(results) > 0
-        and isinstance(results[0], np.ndarray | LumaFrame)
-        and (not isinstance(results[0], np.ndarray) or results[0].ndim < 4)
-    )
+    first = results[0] if results else None
+    return isinstance(first, LumaFrame) or (isinstance(first, np.ndarray) and first.ndim < 4)

@@ -14,7 +14,10 @@ from ..errors import InputError
 from ..video.reader import open_video
 from .tracking import LumaFrame, VideoSource
 
-__all__ = ["count_frames", "frame_pairs", "name_of", "pair_videos", "paired_by_order", "rereadable"]
+__all__ = [
+    "count_frames", "frame_pairs", "name_of", "order_pairs", "pair_videos", "paired_by_order",
+    "rereadable",
+]  # fmt: skip
 
 
 class _Timed(Protocol):
@@ -86,10 +89,15 @@ def pair_videos(
         A frame of each; None beside one that has no partner. Paired by order, the second has the
         time of the first.
     """
-    if not paired_by_order(source, result):
-        yield from frame_pairs(read(source), read(result))
-        return
-    for first, second in itertools.zip_longest(read(source), read(result)):
+    pair = order_pairs if paired_by_order(source, result) else frame_pairs
+    yield from pair(read(source), read(result))
+
+
+def order_pairs(
+    source: Iterator[_Frame], result: Iterator[_Frame]
+) -> Iterator[tuple[_Frame | None, _Frame | None]]:
+    """Pairs frames by order; the second of a pair gets the time of the first."""
+    for first, second in itertools.zip_longest(source, result):
         if first is not None and second is not None:
             second = replace(second, time=first.time)  # type: ignore[type-var]
         yield first, second

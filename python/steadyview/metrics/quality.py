@@ -14,7 +14,14 @@ from .comparison import Comparison
 from .fidelity import Fidelity, measure_fidelity
 from .geometry import GeometryConsistency, measure_geometry
 from .learned import LearnedModels, LearnedScores, measure_learned
-from .pairing import count_frames, name_of, pair_videos, paired_by_order, rereadable
+from .pairing import (
+    count_frames,
+    frame_pairs,
+    name_of,
+    order_pairs,
+    paired_by_order,
+    rereadable,
+)
 from .reprojection import Reprojection, measure_reprojection
 from .shake import Shake, shake_of_transitions
 from .standard import StandardScores, standard_scores
@@ -220,7 +227,9 @@ def compare_videos(
     frames: list[int] = []
     unpaired = done = 0
     total = count_frames(source) if progress else None
-    for first, second in pair_videos(source, result, read_luma):
+    by_order = paired_by_order(source, result)
+    pair = order_pairs if by_order else frame_pairs
+    for first, second in pair(read_luma(source), read_luma(result)):
         if first is None or second is None:
             unpaired += 1
         else:
@@ -232,7 +241,7 @@ def compare_videos(
     if not comparison.times:
         raise InputError(f"result: {name_of(result)} has no frame in common with {name_of(source)}")
     names = name_of(source), name_of(result)
-    report = _report(comparison, names, frames, unpaired, paired_by_order(source, result))
+    report = _report(comparison, names, frames, unpaired, by_order)
     if standard:
         try:
             report = replace(report, standard=standard_scores(source, result))

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-__all__ = ["check_shape", "check_tensors", "one_of", "refuse"]
+__all__ = ["check_shape", "check_tensors", "one_of", "refuse", "whole"]
 
 
 def refuse(**options: Any) -> None:
@@ -19,10 +20,14 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def check_tensors(**arguments: Any) -> None:
-    """Each must be a tensor, or None where that stands for nothing."""
+    """Raises TypeError, ValueError unless all are tensors (or None) of real numbers."""
     for name, value in arguments.items():
-        if value is not None and not isinstance(value, Tensor):
+        if value is None:
+            continue
+        if not isinstance(value, Tensor):
             raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+        if value.is_complex():
+            raise ValueError(f"{name} must be real, got {value.dtype}")
 
 
 def check_shape(name: str, tensor: Tensor | None, wanted: tuple[int, ...]) -> None:
@@ -33,3 +38,8 @@ def check_shape(name: str, tensor: Tensor | None, wanted: tuple[int, ...]) -> No
     if len(got) != len(wanted) or any(w not in (-1, g) for w, g in zip(wanted, got, strict=True)):
         shown = ", ".join("any" if w == -1 else str(w) for w in wanted)
         raise ValueError(f"{name} must be ({shown}), got {got}")
+
+
+def whole(values: Tensor) -> Tensor:
+    """float32 for a half precision, which the kernel does not have."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["check_tensors", "load_extension", "register"]
+__all__ = ["load_extension", "register"]
 
 _INSTALL_TORCH = "pip install torch==2.13.0, then build steadyview against it: make clean install"
 _REBUILD = "make clean install (or: pip install --no-build-isolation --no-deps -e .)"
@@ -48,17 +48,6 @@ extension = load_extension()
 import torch  # noqa: E402  only now: the error above comes first
 
 _library = torch.library.Library("steadyview", "DEF")
-
-
-def check_tensors(**arguments: object) -> None:
-    """Raises TypeError, ValueError unless all are tensors (or None) of real numbers."""
-    for name, value in arguments.items():
-        if value is None:
-            continue
-        if not isinstance(value, torch.Tensor):
-            raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
-        if value.is_complex():
-            raise ValueError(f"{name} must be real, got {value.dtype}")
 
 
 def register(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from steadyview.ops._arguments import whole
 from steadyview.ops._library import extension, register
 
 __all__ = ["guided_filter", "smooth_depth"]
@@ -38,7 +39,7 @@ def guided_filter(guide: Tensor, source: Tensor, radius: int, epsilon: float) ->
             f"{tuple(guide.shape)} and {source.dtype} {tuple(source.shape)}"
         )
     pictures = (-1 if source.numel() else 0, *source.shape[-2:])
-    x, y = (_whole(values).reshape(pictures) for values in (guide, source))
+    x, y = (whole(values).reshape(pictures) for values in (guide, source))
     return _guided_filter(x, y, radius, epsilon).reshape(source.shape).to(source.dtype)
 
 
@@ -86,18 +87,13 @@ def smooth_depth(
     """
     if frames.dtype != torch.uint8 and not frames.is_floating_point():
         raise TypeError(f"frames must be uint8 or floating point, got {frames.dtype}")
-    values = _whole(disparity)
+    values = whole(disparity)
     pictures = frames if frames.dtype == torch.uint8 else frames.to(values.dtype)
     result = _smooth_depth(
         values, pictures, forward_flow.to(values.dtype), backward_flow.to(values.dtype),
         colour_tolerance, disparity_tolerance, radius, epsilon,
     )  # fmt: skip
     return result.to(disparity.dtype)
-
-
-def _whole(values: Tensor) -> Tensor:
-    """float32 for a half precision."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _fake_guided(guide: Tensor, source: Tensor, radius: int, epsilon: float) -> Tensor:

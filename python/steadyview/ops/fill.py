@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from steadyview.ops._arguments import whole
 from steadyview.ops._library import extension, register
 
 __all__ = ["fill_holes"]
@@ -49,8 +49,7 @@ def fill_holes(
         >>> fill_holes(image, image[:, 0] == 0, gap=1)
         tensor([[[[1., 2., 3., 4.]]]])
     """
-    half = image.dtype in (torch.float16, torch.bfloat16)
-    values = image.float() if half else image
+    values = whole(image)
     if depth is not None and depth.dtype != values.dtype:
         depth = depth.to(values.dtype)
     return _fill_holes(values, holes, depth, gap).to(image.dtype)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from steadyview.ops._arguments import check_tensors
 from steadyview.ops._cameras import (
     cameras,
     depth_maps,
@@ -12,7 +13,7 @@ from steadyview.ops._cameras import (
     size_or,
     target_from_source,
 )
-from steadyview.ops._library import check_tensors, extension, register
+from steadyview.ops._library import extension, register
 
 __all__ = [
     "SPLITS",

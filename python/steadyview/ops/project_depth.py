@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from steadyview.ops._arguments import check_tensors
 from steadyview.ops._cameras import depth_maps, inverse_view, size_or, target_from_source
-from steadyview.ops._library import check_tensors, extension, register
+from steadyview.ops._library import extension, register
 from steadyview.ops.gaussians import rasterization
 
 __all__ = ["RENDERERS", "DepthViews", "project_depth"]

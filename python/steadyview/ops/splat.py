@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steadyview.ops._library import check_tensors, extension, register
+from steadyview.ops._arguments import check_tensors
+from steadyview.ops._library import extension, register
 
 __all__ = ["SPLAT_MODES", "forward_splat"]
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from steadyview.ops._library import check_tensors, extension, register
+from steadyview.ops._arguments import check_tensors
+from steadyview.ops._library import extension, register
 
 __all__ = ["COSTS", "PlaneSweep", "inverse_depth_planes", "plane_sweep", "sweep_video"]
 

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steadyview.ops._library import check_tensors, extension, register
+from steadyview.ops._arguments import check_tensors
+from steadyview.ops._library import extension, register
 
 __all__ = ["BORDERS", "INTERPOLATIONS", "backward_warp", "count_invalid"]
 
