@@ -16,6 +16,8 @@ from steadyview.ops.gaussian_stages import (
     in_view,
     isect_offset_encode,
     isect_tiles,
+    rows_to_ids,
+    take_rows,
 )
 
 __all__ = ["rasterization"]
@@ -183,11 +185,12 @@ def rasterization(
             low, high = means2d[..., 1] - radii[..., 1], means2d[..., 1] + radii[..., 1]
             touching = touching & (high > 0) & (low < bands.height)
         seen = touching.flatten().nonzero()[:, 0]
-        camera_ids, gaussian_ids = seen // max(N, 1), seen % max(N, 1)
+        camera_ids, gaussian_ids = rows_to_ids(seen, images, N)
         first = torch.searchsorted(seen, first.to(seen.device)).cpu()
-        radii, means2d = radii.flatten(0, 1)[seen], means2d.flatten(0, 1)[seen]
-        depths, conics = depths.flatten()[seen], conics.flatten(0, 1)[seen]
-        opaque, values = opaque.flatten()[seen], None if values is None else values[seen]
+        radii, means2d, depths, conics, opaque = (
+            take_rows(x, seen) for x in (radii, means2d, depths, conics, opaque)
+        )
+        values = None if values is None else values.index_select(0, seen)
     flat_depths = depths.flatten()
     if render_mode in ("D", "ED"):
         values, backgrounds = flat_depths[:, None], None
