@@ -10,7 +10,6 @@ void register_trajectory(pybind11::module_& module);
 void register_motion(pybind11::module_& module);
 void register_warp(pybind11::module_& module);
 void register_matching(pybind11::module_& module);
-void register_photometric(pybind11::module_& module);
 
 }  // namespace steadyview
 
@@ -24,5 +23,4 @@ PYBIND11_MODULE(_core, module) {
   steadyview::register_motion(module);
   steadyview::register_warp(module);
   steadyview::register_matching(module);
-  steadyview::register_photometric(module);
 }

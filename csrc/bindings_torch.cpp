@@ -10,6 +10,7 @@ void register_fill(pybind11::module_& module);
 void register_gaussians(pybind11::module_& module);
 void register_stereo_tensors(pybind11::module_& module);
 void register_multiplane(pybind11::module_& module);
+void register_photometric(pybind11::module_& module);
 void register_splat(pybind11::module_& module);
 void register_warp_tensors(pybind11::module_& module);
 
@@ -29,6 +30,7 @@ PYBIND11_MODULE(_C, module) {
   steadyview::register_gaussians(module);
   steadyview::register_stereo_tensors(module);
   steadyview::register_multiplane(module);
+  steadyview::register_photometric(module);
   steadyview::register_splat(module);
   steadyview::register_warp_tensors(module);
 }

@@ -1,7 +1,5 @@
 """How far a rendered image is from a photograph, and the gradient of that: L1 and SSIM."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from steadyview import _core
+from steadyview.ops._library import extension
 
 __all__ = ["photometric_loss", "psnr"]
 
@@ -69,17 +67,14 @@ class _Photometric(torch.autograd.Function):
     def forward(
         ctx: Any, image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float
     ) -> Tensor:
-        x, y = (values.detach().to(torch.float32).contiguous() for values in (image, target))
-        weights = None if mask is None else mask.detach().to(torch.float32).contiguous()
+        x, y = (values.detach().to(torch.float32) for values in (image, target))
+        weights = None if mask is None else mask.detach().to(torch.float32)
         # By numpy: torch's sums depend on its number of threads.
         share = image[:, :, 0].numel() if weights is None else _sum(weights)
         total = image.shape[2] * share
         scale = 1 / total if total else 0.0
         if image.device.type == "cpu":
-            arrays = (None if values is None else values.numpy() for values in (x, y, weights))
-            with _threads_of_torch():
-                value, array = _core.photometric_loss(*arrays, scale, ssim_weight)
-            gradient = torch.from_numpy(array)
+            value, gradient = extension.photometric_loss(x, y, weights, scale, ssim_weight)
         else:
             if weights is None:
                 weights = torch.ones_like(x[:, :, 0])
@@ -98,16 +93,6 @@ class _Photometric(torch.autograd.Function):
 
 def _sum(weights: Tensor) -> float:
     return float(weights.cpu().numpy().sum(dtype=np.float64))
-
-
-@contextmanager
-def _threads_of_torch() -> Iterator[None]:
-    before = _core.num_threads()
-    _core.set_num_threads(torch.get_num_threads())
-    try:
-        yield
-    finally:
-        _core.set_num_threads(before)
 
 
 def loss_and_gradient(
