@@ -13,6 +13,7 @@ namespace steadyview::gaussians {
 namespace {
 
 constexpr double kLn2 = 0.6931471805599453;
+constexpr int64_t kJobs = 4;  // tiles that a thread draws in a row: they fetch each other's splats
 
 // Splats from `base` on in the tiles of the images from `image` on.
 template <typename T>
@@ -86,6 +87,7 @@ TileJob<T> make_job(const Raster<T>& r, const Scene<T>& scene, int64_t group, in
   return {.splats = scene.splats.get(),
           .entries = tiles.entries.get() + starts[job],
           .count = starts[job + 1] - starts[job],
+          .entries_left = tiles.total - starts[job],
           .x = x,
           .y = y,
           .right = std::min(x + tiles.tile, r.width),
@@ -146,8 +148,11 @@ void rasterize_cpu(const Raster<T>& r) {
     for (int64_t group = 0; group < r.channels; group += kGroup) {
       const int channels = static_cast<int>(std::min<int64_t>(kGroup, r.channels - group));
       if (group > 0) recolor(r, scene, group, channels);
-      parallel_for(0, scene.jobs(), 1,
-                   [&](int64_t job, int64_t) { draw(make_job(r, scene, group, job), channels); });
+      parallel_for(0, scene.jobs(), kJobs, [&](int64_t first, int64_t last) {
+        for (int64_t job = first; job < last; ++job) {
+          draw(make_job(r, scene, group, job), channels);
+        }
+      });
     }
   });
 }
@@ -164,16 +169,18 @@ void rasterize_gradient_cpu(const RasterGradient<T>& g) {
     for (int64_t group = 0; group < r.channels; group += kGroup) {
       const int channels = static_cast<int>(std::min<int64_t>(kGroup, r.channels - group));
       if (group > 0) recolor(r, scene, group, channels);
-      parallel_for(0, scene.jobs(), 1, [&](int64_t job, int64_t) {
-        const TileJob<T> forward = make_job(r, scene, group, job);
-        take_gradient(
-            TileGradientJob<T>{.forward = forward,
-                               .grad_image = g.grad_image + (forward.image - r.image),
-                               .grad_alphas = forward.alphas && g.grad_alphas
-                                                  ? g.grad_alphas + (forward.alphas - r.alphas)
-                                                  : nullptr,
-                               .records = records.get()},
-            channels, with_abs);
+      parallel_for(0, scene.jobs(), kJobs, [&](int64_t first, int64_t last) {
+        for (int64_t k = first; k < last; ++k) {
+          const TileJob<T> forward = make_job(r, scene, group, k);
+          TileGradientJob<T> job{.forward = forward,
+                                 .grad_image = g.grad_image + (forward.image - r.image),
+                                 .grad_alphas = nullptr,
+                                 .records = records.get()};
+          if (forward.alphas && g.grad_alphas) {
+            job.grad_alphas = g.grad_alphas + (forward.alphas - r.alphas);
+          }
+          take_gradient(job, channels, with_abs);
+        }
       });
       parallel_for(0, scene.count, kSplatChunk / 8, [&](int64_t first, int64_t last) {
         collect(g, scene, records.get(), first, last, group, channels);

@@ -85,7 +85,7 @@ struct Walk {
 
 template <typename T>
 inline __attribute__((always_inline)) void prefetch(const TileJob<T>& job, int64_t k) {
-  const TileEntry& entry = job.entries[k + kAhead < job.count ? k + kAhead : job.count - 1];
+  const TileEntry& entry = job.entries[k + kAhead < job.entries_left ? k + kAhead : k];
   __builtin_prefetch(job.splats + entry.splat);
   if constexpr (sizeof(Splat<T>) > 64) {
     __builtin_prefetch(reinterpret_cast<const char*>(job.splats + entry.splat) + 64);

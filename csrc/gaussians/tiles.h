@@ -67,6 +67,7 @@ struct TileJob {
   const Splat<T>* splats;
   const TileEntry* entries;
   int64_t count;
+  int64_t entries_left;         // from entries on, those of the tiles that come after included
   int64_t x, y, right, bottom;  // the tile's first pixel, and the first beyond it, in the image
   int64_t width;                // of the image
   int64_t stride;               // channels of the image
