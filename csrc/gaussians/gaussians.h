@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "gaussians/adam.h"
 
@@ -138,10 +139,12 @@ struct Contributors {
 
 template <typename T>
 void contributors_cpu(const Contributors<T>& contributors);
+// Where `made` is given it gets what the gradients of the same raster need again, splats and tiles:
+// of one image of few channels, whose memory the gradients take anyway; else null.
 template <typename T>
-void rasterize_cpu(const Raster<T>& raster);
+void rasterize_cpu(const Raster<T>& raster, std::shared_ptr<void>* made = nullptr);
 template <typename T>
-void rasterize_gradient_cpu(const RasterGradient<T>& gradient);
+void rasterize_gradient_cpu(const RasterGradient<T>& gradient, const void* made = nullptr);
 
 // The same for arrays on a GPU, in float32 only; first stays on the host. They return an error
 // message, or null. Gradients are summed in no fixed order.

@@ -12,6 +12,7 @@ void register_gaussians(py::module_& module) {
   module.def("project_gaussians_backward", &project_gaussians_backward, release);
   module.def("evaluate_harmonics", &evaluate_harmonics, release);
   module.def("evaluate_harmonics_backward", &evaluate_harmonics_backward, release);
+  py::class_<RasterState, std::shared_ptr<RasterState>>(module, "RasterState");
   module.def("rasterize_gaussians", &rasterize_gaussians, release);
   module.def("rasterize_gaussians_backward", &rasterize_gaussians_backward, release);
   module.def("find_gaussian_contributors", &find_contributors, release);

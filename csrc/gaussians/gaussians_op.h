@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <optional>
 #include <tuple>
 
@@ -34,19 +35,27 @@ std::tuple<at::Tensor, at::Tensor> evaluate_harmonics_backward(
     const at::Tensor& grad_colors, const at::Tensor& directions, const at::Tensor& coefficients,
     const std::optional<at::Tensor>& masks, int64_t degree, bool by_directions);
 
+// What rasterize_gaussians made and its backward pass can use again; see gaussians.h.
+struct RasterState {
+  std::shared_ptr<void> made;
+  at::ScalarType type;
+  int64_t count, width, height;
+};
+
 // first (images + 1) int64: where each image's splats begin. Without depths, radii and first the
 // tiles' lists are needed: tile_offsets (images, rows, columns) int32, tile_ids (entries) int32.
-// Returns (images, height, width, channels) and (images, height, width, 1).
-std::tuple<at::Tensor, at::Tensor> rasterize_gaussians(
+// Returns (images, height, width, channels) and (images, height, width, 1), and the state if `keep`
+// and there is one, else null.
+std::tuple<at::Tensor, at::Tensor, std::shared_ptr<RasterState>> rasterize_gaussians(
     const at::Tensor& means2d, const at::Tensor& conics, const at::Tensor& colors,
     const at::Tensor& opacities, const std::optional<at::Tensor>& depths,
     const std::optional<at::Tensor>& radii, const std::optional<at::Tensor>& backgrounds,
     const std::optional<at::Tensor>& first, const std::optional<at::Tensor>& tile_offsets,
     const std::optional<at::Tensor>& tile_ids, const std::optional<at::Tensor>& tile_masks,
-    int64_t tile_size, int64_t width, int64_t height);
+    int64_t tile_size, int64_t width, int64_t height, bool keep);
 
 // Gradients by means2d, conics, colors and opacities, and the absolute sums by means2d (empty
-// unless wanted). Without grad_alphas it is 0.
+// unless wanted). Without grad_alphas it is 0. state, or null: of the same arguments.
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> rasterize_gaussians_backward(
     const at::Tensor& grad_image, const std::optional<at::Tensor>& grad_alphas,
     const at::Tensor& image, const at::Tensor& alphas, const at::Tensor& means2d,
@@ -54,7 +63,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> rasterize
     const std::optional<at::Tensor>& depths, const std::optional<at::Tensor>& radii,
     const std::optional<at::Tensor>& backgrounds, const std::optional<at::Tensor>& first,
     const std::optional<at::Tensor>& tile_offsets, const std::optional<at::Tensor>& tile_ids,
-    const std::optional<at::Tensor>& tile_masks, int64_t tile_size, bool with_abs);
+    const std::optional<at::Tensor>& tile_masks, int64_t tile_size, bool with_abs,
+    const std::shared_ptr<RasterState>& state);
 
 // Rows of splat, pixel and image (int64), pixel by pixel, front to back: see Contributors.
 at::Tensor find_contributors(const at::Tensor& means2d, const at::Tensor& conics,

@@ -1,6 +1,7 @@
 // Images one after another, their channels in groups of kGroup, tiles over the threads.
 #include <algorithm>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "common/isa.h"
@@ -143,8 +144,10 @@ void collect(const RasterGradient<T>& g, const Scene<T>& scene, const T* records
 }  // namespace
 
 template <typename T>
-void rasterize_cpu(const Raster<T>& r) {
-  for_scenes(r, false, [&](const Scene<T>& scene) {
+void rasterize_cpu(const Raster<T>& r, std::shared_ptr<void>* made) {
+  const bool keep = made && r.images == 1 && r.channels <= kGroup;  // recolor() changes splats
+  if (made) made->reset();
+  for_scenes(r, keep, [&](Scene<T> scene) {
     for (int64_t group = 0; group < r.channels; group += kGroup) {
       const int channels = static_cast<int>(std::min<int64_t>(kGroup, r.channels - group));
       if (group > 0) recolor(r, scene, group, channels);
@@ -154,14 +157,15 @@ void rasterize_cpu(const Raster<T>& r) {
         }
       });
     }
+    if (keep) *made = std::make_shared<Scene<T>>(std::move(scene));
   });
 }
 
 template <typename T>
-void rasterize_gradient_cpu(const RasterGradient<T>& g) {
+void rasterize_gradient_cpu(const RasterGradient<T>& g, const void* made) {
   const Raster<T>& r = g.forward;
   const bool with_abs = g.abs_means2d != nullptr;
-  for_scenes(r, true, [&](const Scene<T>& scene) {
+  const auto take = [&](const Scene<T>& scene) {
     const int64_t size =
         record_size(static_cast<int>(std::min<int64_t>(kGroup, r.channels)), with_abs);
     const std::unique_ptr<T[]> records(
@@ -186,7 +190,9 @@ void rasterize_gradient_cpu(const RasterGradient<T>& g) {
         collect(g, scene, records.get(), first, last, group, channels);
       });
     }
-  });
+  };
+  if (made) return take(*static_cast<const Scene<T>*>(made));
+  for_scenes(r, true, take);
 }
 
 template <typename T>
@@ -199,9 +205,9 @@ void contributors_cpu(const Contributors<T>& c) {
 
 template void contributors_cpu(const Contributors<float>&);
 template void contributors_cpu(const Contributors<double>&);
-template void rasterize_cpu(const Raster<float>&);
-template void rasterize_cpu(const Raster<double>&);
-template void rasterize_gradient_cpu(const RasterGradient<float>&);
-template void rasterize_gradient_cpu(const RasterGradient<double>&);
+template void rasterize_cpu(const Raster<float>&, std::shared_ptr<void>*);
+template void rasterize_cpu(const Raster<double>&, std::shared_ptr<void>*);
+template void rasterize_gradient_cpu(const RasterGradient<float>&, const void*);
+template void rasterize_gradient_cpu(const RasterGradient<double>&, const void*);
 
 }  // namespace steadyview::gaussians

@@ -151,13 +151,13 @@ Splats make_splats(const at::Tensor& means2d, const at::Tensor& conics, const at
 
 }  // namespace
 
-std::tuple<at::Tensor, at::Tensor> rasterize_gaussians(
+std::tuple<at::Tensor, at::Tensor, std::shared_ptr<RasterState>> rasterize_gaussians(
     const at::Tensor& means2d, const at::Tensor& conics, const at::Tensor& colors,
     const at::Tensor& opacities, const std::optional<at::Tensor>& depths,
     const std::optional<at::Tensor>& radii, const std::optional<at::Tensor>& backgrounds,
     const std::optional<at::Tensor>& first, const std::optional<at::Tensor>& tile_offsets,
     const std::optional<at::Tensor>& tile_ids, const std::optional<at::Tensor>& tile_masks,
-    int64_t tile_size, int64_t width, int64_t height) {
+    int64_t tile_size, int64_t width, int64_t height, bool keep) {
   constexpr const char* op = "rasterize_gaussians";
   const Splats splats = make_splats(
       means2d, conics, colors, opacities, depths, radii, backgrounds, first,
@@ -172,10 +172,18 @@ std::tuple<at::Tensor, at::Tensor> rasterize_gaussians(
     raster.alphas = alphas.mutable_data_ptr<T>();
     return raster;
   };
+  std::shared_ptr<void> made;
   dispatch(
-      op, means2d, make, [](const auto& params) { gaussians::rasterize_cpu(params); },
+      op, means2d, make,
+      [&](const auto& params) { gaussians::rasterize_cpu(params, keep ? &made : nullptr); },
       STEADYVIEW_GAUSSIANS_CUDA(gaussians::rasterize_cuda));
-  return {image, alphas};
+  if (!made) return {image, alphas, nullptr};
+  return {image, alphas,
+          std::make_shared<RasterState>(RasterState{.made = made,
+                                                    .type = means2d.scalar_type(),
+                                                    .count = means2d.size(0),
+                                                    .width = width,
+                                                    .height = height})};
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> rasterize_gaussians_backward(
@@ -185,7 +193,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> rasterize
     const std::optional<at::Tensor>& depths, const std::optional<at::Tensor>& radii,
     const std::optional<at::Tensor>& backgrounds, const std::optional<at::Tensor>& first,
     const std::optional<at::Tensor>& tile_offsets, const std::optional<at::Tensor>& tile_ids,
-    const std::optional<at::Tensor>& tile_masks, int64_t tile_size, bool with_abs) {
+    const std::optional<at::Tensor>& tile_masks, int64_t tile_size, bool with_abs,
+    const std::shared_ptr<RasterState>& state) {
   constexpr const char* op = "rasterize_gaussians_backward";
   check::shape(op, "image", image, {-1, -1, -1, -1});
   const int64_t height = image.size(1), width = image.size(2);
@@ -224,8 +233,12 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor> rasterize
     g.grad_colors = grad_colors.mutable_data_ptr<T>();
     return g;
   };
+  const bool fits = state && state->type == means2d.scalar_type() && state->count == m &&
+                    state->width == width && state->height == height && images == 1;
+  const void* made = fits ? state->made.get() : nullptr;
   dispatch(
-      op, means2d, make, [](const auto& params) { gaussians::rasterize_gradient_cpu(params); },
+      op, means2d, make,
+      [&](const auto& params) { gaussians::rasterize_gradient_cpu(params, made); },
       STEADYVIEW_GAUSSIANS_CUDA(gaussians::rasterize_gradient_cuda));
   return {grad_means2d, grad_conics, grad_colors, grad_opacities, abs_means2d};
 }

@@ -151,14 +151,21 @@ void check_image(int64_t count, int64_t channels, int64_t width, int64_t height)
   std::fill_n(alphas.get(), width * height, T(-1));
   auto means2d = heap<T>(2 * count), absolute = heap<T>(2 * count), conics = heap<T>(3 * count);
   auto opacities = heap<T>(count), colors = heap<T>(count * channels);
-  rasterize_gradient_cpu(RasterGradient<T>{.forward = s.raster,
-                                           .grad_image = image.get(),
-                                           .grad_alphas = alphas.get(),
-                                           .grad_means2d = means2d.get(),
-                                           .abs_means2d = absolute.get(),
-                                           .grad_conics = conics.get(),
-                                           .grad_opacities = opacities.get(),
-                                           .grad_colors = colors.get()});
+  const RasterGradient<T> gradient{.forward = s.raster,
+                                   .grad_image = image.get(),
+                                   .grad_alphas = alphas.get(),
+                                   .grad_means2d = means2d.get(),
+                                   .abs_means2d = absolute.get(),
+                                   .grad_conics = conics.get(),
+                                   .grad_opacities = opacities.get(),
+                                   .grad_colors = colors.get()};
+  rasterize_gradient_cpu(gradient);
+  const std::vector<T> former(conics.get(), conics.get() + 3 * count);
+  std::shared_ptr<void> made;
+  rasterize_cpu(s.raster, &made);
+  EXPECT((made != nullptr) == (channels <= 4));
+  rasterize_gradient_cpu(gradient, made.get());
+  EXPECT(std::equal(former.begin(), former.end(), conics.get()));
   for (int64_t i = 0; i < count; ++i) {
     EXPECT(std::isfinite(opacities[i]) && std::isfinite(means2d[2 * i]));
     EXPECT(std::abs(means2d[2 * i]) <= absolute[2 * i] * T(1.01) + T(1e-4));

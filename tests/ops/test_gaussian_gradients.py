@@ -144,3 +144,15 @@ def test_what_was_drawn_may_be_changed_in_place(torch, ops, packed):
         results.append(torch.autograd.grad(loss, list(leaves.values())))
     for one, other in zip(*results, strict=True):
         assert torch.equal(one, other)
+
+
+def test_gradients_are_the_same_a_second_time(torch, ops):
+    """Splats and tiles that the forward pass made are used once, then made again."""
+    for channels in (3, 5):
+        values = scene(torch, 500, channels=channels, dtype=torch.float32)
+        values = {k: v.requires_grad_() for k, v in values.items()}
+        image, alphas, _ = ops.rasterization(**values, width=WIDTH, height=HEIGHT, absgrad=True)
+        loss = image.square().sum() + alphas.sum()
+        first = torch.autograd.grad(loss, list(values.values()), retain_graph=True)
+        again = torch.autograd.grad(loss, list(values.values()))
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))

@@ -100,7 +100,7 @@ def _raster_fake(
     means2d: Tensor, absolute: Tensor | None, conics: Tensor, colors: Tensor, opacities: Tensor,
     depths: Tensor | None, radii: Tensor | None, backgrounds: Tensor | None, first: Tensor | None,
     tile_offsets: Tensor | None, tile_ids: Tensor | None, tile_masks: Tensor | None,
-    tile_size: int, width: int, height: int,
+    tile_size: int, width: int, height: int, keep: bool = False,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     images = 0
     if tile_offsets is not None:
@@ -124,14 +124,23 @@ def _raster_backward_fake(
 
 
 def _rasterize(means2d: Tensor, absolute: Tensor | None, *rest: Any) -> tuple[Tensor, Tensor]:
-    image, alphas = extension.rasterize_gaussians(means2d, *rest)
+    keep = rest[13:] == (True,)  # torch leaves out what has its default value
+    image, alphas, state = extension.rasterize_gaussians(means2d, *rest[:13], keep)
+    if state is not None:
+        image.raster_state = state  # for _raster_context
     return image, alphas
+
+
+def _rasterize_backward(*arguments: Any) -> tuple[Tensor, ...]:
+    result: tuple[Tensor, ...] = extension.rasterize_gaussians_backward(*arguments, None)
+    return result
 
 
 def _raster_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     means2d, absolute, *rest = inputs[:12]
     ctx.save_for_backward(means2d, *rest)
     # What was drawn may be changed in place, as gsplat's may; saved as the others it might not be.
+    ctx.state = output[0].__dict__.pop("raster_state", None)
     traced = type(output[0]) is not Tensor
     ctx.drawn = tuple(x.clone() if traced else x.detach() for x in output)
     ctx.versions = tuple(x._version for x in ctx.drawn)
@@ -150,9 +159,13 @@ def _raster_backward(
             image, alphas = rasterize_gaussians(saved[0], None, *saved[1:], ctx.tile_size, *size)
     if grad_image is None:
         grad_image = torch.zeros_like(image)
-    by_means2d, by_conics, by_colors, by_opacities, absolute = _rasterize_gaussians_backward(
-        grad_image, grad_alphas, image, alphas, *saved, ctx.tile_size, ctx.with_abs
-    )
+    state, ctx.state = ctx.state, None  # its memory is wanted; a second time it is made again
+    arguments = (grad_image, grad_alphas, image, alphas, *saved, ctx.tile_size, ctx.with_abs)
+    if state is None or torch.is_grad_enabled():  # where create_graph, the operator has to refuse
+        results = _rasterize_gaussians_backward(*arguments)
+    else:
+        results = extension.rasterize_gaussians_backward(*arguments, state)
+    by_means2d, by_conics, by_colors, by_opacities, absolute = results
     if ctx.watched is not None:
         ctx.watched.absgrad = absolute.detach().reshape(ctx.watched.shape)
     by_background = None
@@ -162,7 +175,7 @@ def _raster_backward(
         by_background = by_background.cumsum(2)[:, :, -1].cumsum(1)[:, -1]
     return (
         by_means2d, absolute if ctx.needs_input_grad[1] else None, by_conics, by_colors,
-        by_opacities, None, None, by_background, *(None,) * 7,
+        by_opacities, None, None, by_background, *(None,) * 8,
     )  # fmt: skip
 
 
@@ -212,15 +225,16 @@ _rasterize_gaussians_backward = register(
     " Tensor? depths, Tensor? radii, Tensor? backgrounds, Tensor? first, Tensor? tile_offsets,"
     " Tensor? tile_ids, Tensor? tile_masks, SymInt tile_size, bool with_abs)"
     " -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
-    extension.rasterize_gaussians_backward,
+    _rasterize_backward,
     _raster_backward_fake,
 )
 # The values of `absolute` are not used; its gradient, if it wants one, are the absolute sums.
+# `keep` is for draw(): the backward pass then need not make splats and tiles again.
 rasterize_gaussians = register(
     "rasterize_gaussians(Tensor means2d, Tensor? absolute, Tensor conics, Tensor colors,"
     " Tensor opacities, Tensor? depths, Tensor? radii, Tensor? backgrounds, Tensor? first,"
     " Tensor? tile_offsets, Tensor? tile_ids, Tensor? tile_masks, SymInt tile_size, SymInt width,"
-    " SymInt height) -> (Tensor, Tensor)",
+    " SymInt height, bool keep=False) -> (Tensor, Tensor)",
     _rasterize,
     _raster_fake,
     _raster_context,
@@ -239,13 +253,22 @@ def draw(means2d: Tensor, absgrad: bool, *rest: Any) -> tuple[Tensor, Tensor]:
     """`rasterize_gaussians` of `(..., 2)`; its backward pass sets `means2d.absgrad` if wanted."""
     if absgrad:
         return _draw_watched(means2d, rest)
-    result: tuple[Tensor, Tensor] = rasterize_gaussians(means2d.reshape(-1, 2), None, *rest)
+    result: tuple[Tensor, Tensor] = rasterize_gaussians(
+        means2d.reshape(-1, 2), None, *rest, keep=_wants_gradients(means2d, rest)
+    )
     return result
+
+
+def _wants_gradients(means2d: Tensor, rest: tuple[Any, ...]) -> bool:
+    tensors = (means2d, *(x for x in rest if isinstance(x, Tensor)))
+    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
 @torch.compiler.disable  # graphs do not have tensors with attributes
 def _draw_watched(means2d: Tensor, rest: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
     absolute = means2d.new_empty((0, 2))
     absolute.watched = means2d  # type: ignore[attr-defined]
-    result: tuple[Tensor, Tensor] = rasterize_gaussians(means2d.reshape(-1, 2), absolute, *rest)
+    result: tuple[Tensor, Tensor] = rasterize_gaussians(
+        means2d.reshape(-1, 2), absolute, *rest, keep=_wants_gradients(means2d, rest)
+    )
     return result
