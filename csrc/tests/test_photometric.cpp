@@ -1,5 +1,6 @@
 // The loss between buffers of exactly the size the kernel may touch, for every instruction set:
 // under the sanitizers a byte read or written outside is an error. Compared with slow sums.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -11,6 +12,7 @@
 
 using namespace steadyview;
 using photometric::LossParams;
+using photometric::Tile;
 using photometric::TileFunction;
 
 namespace steadyview::photometric {
@@ -28,6 +30,8 @@ extern const TileFunction loss_tile;
 }  // namespace steadyview::photometric
 
 namespace {
+
+constexpr int64_t kTile = 48;  // pixels
 
 // The blur of f at one pixel, with zeros around the image.
 template <typename F>
@@ -74,7 +78,7 @@ void check(TileFunction tile, int64_t height, int64_t width, int channels, bool 
   const int64_t pixels = height * width, values = pixels * channels;
   std::unique_ptr<float[]> image(new float[values]), target(new float[values]),
       mask(new float[pixels]), gradient(new float[values]),
-      scratch(new float[photometric::tile_scratch(channels)]);
+      scratch(new float[photometric::tile_scratch(kTile, channels)]);
   std::mt19937 random(5);
   std::uniform_real_distribution<float> uniform(0, 1);
   for (int64_t i = 0; i < values; ++i) {
@@ -86,8 +90,11 @@ void check(TileFunction tile, int64_t height, int64_t width, int channels, bool 
                width,         channels,     1 / static_cast<float>(values), 0.2f,
                gradient.get()};
   double loss = 0;
-  for (int64_t i = 0; i < height; i += photometric::kTile) {
-    for (int64_t j = 0; j < width; j += photometric::kTile) loss += tile(p, i, j, scratch.get());
+  for (int64_t i = 0; i < height; i += kTile) {
+    for (int64_t j = 0; j < width; j += kTile) {
+      const Tile part{i, j, std::min(kTile, height - i), std::min(kTile, width - j)};
+      loss += tile(p, part, scratch.get());
+    }
   }
   EXPECT_NEAR(loss, slow_loss(p), 1e-5 * loss);
   EXPECT_NEAR(loss, photometric::loss_and_gradient(p), 1e-5 * loss);
