@@ -120,7 +120,7 @@ void splat_band(const ForwardSplat<T>& splat, const ScatterBand<T>& band) {
   sums.border = Border::constant;
   alignas(64) T weights[kWarpTile], slopes[kWarpTile], ones[kWarpTile];
   for (T& one : ones) one = 1;
-  for (int64_t i = 0; i < splat.height * tiles; ++i) {
+  for (int64_t i = 0; (i = band.next_tile(i, tiles, splat.height)) < splat.height * tiles; ++i) {
     if (!band.reached_by(i)) continue;
     const int64_t row = i / tiles, column = i % tiles * kWarpTile;
     find_targets(splat, band.n, row, column, sums.tile, weights, slopes);
@@ -147,7 +147,7 @@ void nearest_band(const ForwardSplat<T>& splat, const ScatterBand<T>& band) {
   T* const depths = band.sums;
   int32_t* const index = splat.index + n * plane + band.first * width;
   for (int64_t i = 0; i < count; ++i) index[i] = -1;
-  for (int64_t i = 0; i < splat.height * tiles; ++i) {
+  for (int64_t i = 0; (i = band.next_tile(i, tiles, splat.height)) < splat.height * tiles; ++i) {
     if (!band.reached_by(i)) continue;
     const int64_t row = i / tiles, column = i % tiles * kWarpTile;
     const int64_t end = column + kWarpTile < width ? column + kWarpTile : width;

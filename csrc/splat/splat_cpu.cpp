@@ -30,6 +30,7 @@ void forward_splat_cpu(const ForwardSplat<T>& splat) {
                    .first = first,
                    .last = last,
                    .reach = plan.reach.data() + n * splat.height * tiles,
+                   .row_reach = plan.row_reach.data() + n * splat.height,
                    .sums = sums.get()});
     }
   });

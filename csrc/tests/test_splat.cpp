@@ -82,7 +82,7 @@ void splat_once(const Case& c, Band splat_band, Band nearest_band, Rows scale_ro
     for (int64_t channel = 0; channel < (nearest ? 1 : channels); channel += 3) {
       const ZeroedSums<float> sums(band_size(Filter::bilinear, last - first, c.width));
       (nearest ? nearest_band : splat_band)(
-          splat, {0, channel, first, last, plan.reach.data(), sums.get()});
+          splat, {0, channel, first, last, plan.reach.data(), plan.row_reach.data(), sums.get()});
     }
   }
   bool right = true;

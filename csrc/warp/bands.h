@@ -13,8 +13,9 @@
 namespace steadyview {
 
 struct BandPlan {
-  std::vector<RowReach> reach;  // (batch, output_height, tiles)
-  int64_t rows, count;          // of a band; bands of an image
+  std::vector<RowReach> reach;      // (batch, output_height, tiles)
+  std::vector<RowReach> row_reach;  // (batch, output_height): of a row's tiles together
+  int64_t rows, count;              // of a band; bands of an image
 };
 
 // Depends on the source points alone.

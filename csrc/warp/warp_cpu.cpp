@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <numbers>
 #include <vector>
 
@@ -44,8 +45,7 @@ void gradient_by_image(const BackwardWarpGradient<T>& gradient, const double* ba
       const int64_t n = i / plan.count / blocks, first = i % plan.count * plan.rows;
       const int64_t last = std::min(first + plan.rows, warp.height);
       const int64_t channel = i / plan.count % blocks * 4;
-      const BandMemory memory =
-          memory_of(warp, last - first, std::min<int64_t>(4, warp.channels - channel));
+      const BandMemory memory = memory_of(warp, last - first);
       const ZeroedSums<T> sums(memory.count, memory.zeros);
       scatter(gradient, basis,
               {.n = n,
@@ -53,6 +53,7 @@ void gradient_by_image(const BackwardWarpGradient<T>& gradient, const double* ba
                .first = first,
                .last = last,
                .reach = plan.reach.data() + n * warp.output_height * tiles,
+               .row_reach = plan.row_reach.data() + n * warp.output_height,
                .sums = sums.get()});
     }
   });
@@ -93,10 +94,22 @@ void gradient_by_terms(const BackwardWarpGradient<T>& gradient, const double* ba
 template <typename T>
 BandPlan plan_bands(const BackwardWarp<T>& warp, const double* basis) {
   const int64_t tiles = (warp.output_width + kWarpTile - 1) / kWarpTile;
-  BandPlan plan{std::vector<RowReach>(warp.batch * warp.output_height * tiles), kBandRows, 0};
+  const int64_t output_rows = warp.batch * warp.output_height;
+  BandPlan plan{.reach = std::vector<RowReach>(output_rows * tiles),
+                .row_reach = std::vector<RowReach>(output_rows),
+                .rows = kBandRows,
+                .count = 0};
   const auto find = STEADYVIEW_FOR_ISA(warping, find_reach<T>);
-  parallel_for(0, warp.batch * warp.output_height, kRows, [&](int64_t first, int64_t last) {
+  parallel_for(0, output_rows, kRows, [&](int64_t first, int64_t last) {
     find(warp, basis, first, last, plan.reach.data());
+    for (int64_t i = first; i < last; ++i) {
+      RowReach row{std::numeric_limits<int>::max(), 0};
+      for (int64_t k = i * tiles; k < (i + 1) * tiles; ++k) {
+        row.first = std::min(row.first, plan.reach[k].first);
+        row.last = std::max(row.last, plan.reach[k].last);
+      }
+      plan.row_reach[i] = row;
+    }
   });
   // Where tiles see many bands, larger bands save looking at them again and again.
   for (; plan.rows < warp.height; plan.rows *= 2) {

@@ -296,14 +296,24 @@ __attribute__((noinline)) void warp_gathered(const BackwardWarp<float, S>& warp,
                           });
 }
 
+// The first column of a window for taps from column `first` on, where two pixels at x and other_x
+// are the outermost: whole vectors of the line, which cross no line of the cache, where they
+// suffice.
+STEADYVIEW_LANE int window_start(int first, int x, int other_x, int taps) {
+  const int whole = first & -kLanes, span = x < other_x ? other_x - x : x - other_x;
+  const int slack = (kWindow - kLanes - taps) / 4;
+  return first - whole + span <= kWindow - taps - slack ? whole : first - slack;
+}
+
 template <Filter filter, bool kGradient, typename S, typename Out>
 STEADYVIEW_LANE void warp_lanes(const BackwardWarp<float, S>& warp, const float* grad_output,
                                 const Tile<float>& tile, int i, Out* out) {
-  constexpr int taps = filter_taps(filter), slack = (kWindow - kLanes - taps) / 4;
+  constexpr int taps = filter_taps(filter);
   const auto smaller = [](int a, int b) { return a < b ? a : b; };
   const int end = smaller(i + kLanes, tile.count) - 1;
-  const int first = smaller(tile.x[i], tile.x[end]) + 1 - taps / 2 - slack;
-  const int fits = smaller(first, static_cast<int>(warp.width) - kWindow);
+  const int first = smaller(tile.x[i], tile.x[end]) + 1 - taps / 2;
+  const int fits = smaller(window_start(first, tile.x[i], tile.x[end], taps),
+                           static_cast<int>(warp.width) - kWindow);
   const int left = fits > 0 ? fits : 0, top = smaller(tile.y[i], tile.y[end]);
   const Ints deal = add(load_ints(tile.x + i), splat_int(1 - taps / 2 - left));
   const Ints start_row = add(load_ints(tile.y + i), splat_int(-top));

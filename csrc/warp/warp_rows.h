@@ -16,13 +16,23 @@ struct RowReach {
 // A band of rows of up to four planes' gradient, and where it gathers from.
 template <typename T>
 struct ScatterBand {
-  int64_t n, channel;     // image, first channel
-  int64_t first, last;    // rows of the band, last excluded
-  const RowReach* reach;  // (output_height, tiles) of image n
-  T* sums;                // band_memory(): aligned to 64 bytes
+  int64_t n, channel;         // image, first channel
+  int64_t first, last;        // rows of the band, last excluded
+  const RowReach* reach;      // (output_height, tiles) of image n
+  const RowReach* row_reach;  // (output_height)
+  T* sums;                    // band_memory(): aligned to 64 bytes
 
   // Whether tile i adds to the band.
-  bool reached_by(int64_t i) const { return reach[i].last >= first && reach[i].first < last; }
+  bool reached_by(int64_t i) const { return meets(reach[i]); }
+  // Tile i, or after the last of a row that cannot add to the band the first of the next that can;
+  // tiles that see no row at all are the first band's.
+  int64_t next_tile(int64_t i, int64_t tiles, int64_t rows) const {
+    while (i % tiles == 0 && i < rows * tiles && !meets(row_reach[i / tiles])) i += tiles;
+    return i;
+  }
+
+ private:
+  bool meets(const RowReach& r) const { return r.last >= first && r.first < last; }
 };
 
 // Numbers for the sums of a band with up to four channels, and how many of them, from the first on,
@@ -51,7 +61,7 @@ inline int64_t basis_columns(int64_t output_width) { return (output_width + 15) 
   void find_reach(const BackwardWarp<T>& warp, const double* basis, int64_t first, int64_t last,  \
                   RowReach* reach);                                                               \
   template <typename T>                                                                           \
-  BandMemory band_memory(const BackwardWarp<T>& warp, int64_t rows, int64_t channels);            \
+  BandMemory band_memory(const BackwardWarp<T>& warp, int64_t rows);                              \
   /* Sums a band and writes it into grad_image; and where they are wanted, grad_points of the     \
      tiles that reach it first. */                                                                \
   template <typename T>                                                                           \

@@ -22,10 +22,20 @@ template <Filter filter, typename T>
 struct QuadSums {
   std::conditional_t<filter == Filter::bilinear, PairSums<T>, BandSums<T>> quads;
 
-  void use_memory(T* memory, int) { quads.sums = memory; }
+  int channels;
+  int64_t plane;
+  T* out;
+
+  // As LaneSums::begin().
+  void begin(T* memory, int channel_count, int64_t plane_size, T* to) {
+    quads.sums = memory;
+    channels = channel_count;
+    plane = plane_size;
+    out = to;
+  }
 
   // Adds what the tile's pixels give to the band: their values in the planes.
-  void add_tile(const T* const* planes, int) {
+  void add_tile(const T* const* planes) {
     load_quads(planes, quads.tile.count, quads.values);
     if constexpr (filter == Filter::bilinear) {
       quads.add_tile();
@@ -35,8 +45,8 @@ struct QuadSums {
     }
   }
 
-  // Puts together what belongs to the same pixel, in planes of `plane` pixels.
-  void finish(int channels, int64_t plane, T* out) {
+  // Puts together what belongs to the same pixel.
+  void finish() {
     if constexpr (filter == Filter::bilinear) quads.fold();
     put_quads<false>(quads, channels, plane, quads.width, out);
   }
@@ -57,9 +67,12 @@ void scatter_band_of(const BackwardWarpGradient<T>& gradient, const double* basi
   quads.height = warp.height;
   quads.width = warp.width;
   quads.border = warp.border;
-  sums.use_memory(band.sums, channels);
+  const int64_t plane = warp.height * warp.width;
+  sums.begin(band.sums, channels, plane,
+             gradient.grad_image + first * plane + band.first * warp.width);
   const bool lanes = use_lanes(warp), points = gradient.grad_points && band.channel == 0;
-  for (int64_t i = 0; i < warp.output_height * tiles; ++i) {
+  for (int64_t i = 0;
+       (i = band.next_tile(i, tiles, warp.output_height)) < warp.output_height * tiles; ++i) {
     const bool adds = band.reached_by(i);
     const int top = band.reach[i].first;
     const bool own = points && top >= band.first && top < band.last;
@@ -73,10 +86,9 @@ void scatter_band_of(const BackwardWarpGradient<T>& gradient, const double* basi
       if (c < channels) read_ahead(planes[c] + warp.output_width, quads.tile.count);
     }
     if (own) gradient_tile<filter>(gradient, quads.tile, lanes);
-    if (adds) sums.add_tile(planes, channels);
+    if (adds) sums.add_tile(planes);
   }
-  const int64_t plane = warp.height * warp.width;
-  sums.finish(channels, plane, gradient.grad_image + first * plane + band.first * warp.width);
+  sums.finish();
 }
 
 // The least and the largest finite value; 16 side by side, else the compiler makes no vectors.
@@ -99,9 +111,11 @@ void find_range(const T* values, int64_t count, T* least_value, T* largest) {
     for (int k = 0; k < 16; ++k) add(values[i + k], k);
   }
   for (; i < count; ++i) add(values[i], static_cast<int>(i % 16));
-  for (int k = 1; k < 16; ++k) {
-    low[0] = low[k] < low[0] ? low[k] : low[0];
-    high[0] = high[k] > high[0] ? high[k] : high[0];
+  for (int half = 8; half > 0; half /= 2) {
+    for (int k = 0; k < half; ++k) {
+      low[k] = low[k + half] < low[k] ? low[k + half] : low[k];
+      high[k] = high[k + half] > high[k] ? high[k + half] : high[k];
+    }
   }
   *least_value = low[0];
   *largest = high[0];
@@ -180,10 +194,9 @@ void find_reach(const BackwardWarp<T>& warp, const double* basis, int64_t first,
 }
 
 template <typename T>
-BandMemory band_memory(const BackwardWarp<T>& warp, int64_t rows,
-                       [[maybe_unused]] int64_t channels) {
+BandMemory band_memory(const BackwardWarp<T>& warp, int64_t rows) {
 #if defined(__AVX512BW__)
-  if (use_lane_sums(warp)) return LaneSums::memory_of(rows, warp.width, channels);
+  if (use_lane_sums(warp)) return LaneSums::memory_of(rows, warp.width);
 #endif
   const int64_t size = band_size(warp.filter, rows, warp.width);
   return {size, size};
@@ -257,7 +270,7 @@ void sum_rows(const BackwardWarpGradient<T>& gradient, const double* basis, int6
 
 #define STEADYVIEW_INSTANTIATE(T)                                                               \
   template void find_reach(const BackwardWarp<T>&, const double*, int64_t, int64_t, RowReach*); \
-  template BandMemory band_memory(const BackwardWarp<T>&, int64_t, int64_t);                    \
+  template BandMemory band_memory(const BackwardWarp<T>&, int64_t);                             \
   template void scatter_band(const BackwardWarpGradient<T>&, const double*,                     \
                              const ScatterBand<T>&);                                            \
   template void sum_rows(const BackwardWarpGradient<T>&, const double*, int64_t, int64_t, double*)
