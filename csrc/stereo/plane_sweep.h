@@ -13,17 +13,21 @@ namespace steadyview::stereo {
 
 enum class Cost : int { census, zncc };
 
-constexpr int kRadius = 2;            // of the 5x5 window that both costs compare
-constexpr int kGroup = 16;            // planes whose costs are gathered before they are written
-constexpr int kMaxCost = 72;          // nothing in common; of census, 3 for each bit that differs
-constexpr int kUnseen = 255;          // cost at a source that does not see the point
-constexpr int kUnseenByAll = 48;      // what planes cost where no source sees any
-constexpr int kMaxPenalty = 180;      // then a path's cost stays below 255: a byte
-constexpr int kMaxSources = 64;       // of one reference
-constexpr int kMaxKeep = 16;          // sources whose costs are averaged
-constexpr int kMaxPlanes = 1024;      // so a CUDA block has a thread for each
-constexpr int kPlaneStep = 64;        // planes are padded to a multiple
-constexpr int kPadding = 64;          // readable bytes after the pictures
+constexpr int kRadius = 2;        // of the 5x5 window that both costs compare
+constexpr int kGroup = 16;        // planes whose costs are gathered before they are written
+constexpr int kMaxCost = 72;      // nothing in common; of census, 3 for each bit that differs
+constexpr int kUnseen = 255;      // cost at a source that does not see the point
+constexpr int kUnseenByAll = 48;  // what planes cost where no source sees any
+constexpr int kMaxPenalty = 180;  // then a path's cost stays below 255: a byte
+constexpr int kMaxSum = 8 * (kMaxCost + kMaxPenalty);  // of all paths
+constexpr double kCostNoise = 50;  // likelihood by a path's cost: (1 + cost / this) ^ -kCostPower;
+constexpr double kCostPower = 7;   // fitted to scenes with truth, benchmarks/stereo.py
+constexpr double kClose = 0.05;    // relative difference of depths that counts as right
+constexpr int kMaxSources = 64;    // of one reference
+constexpr int kMaxKeep = 16;       // sources whose costs are averaged
+constexpr int kMaxPlanes = 1024;   // so a CUDA block has a thread for each
+constexpr int kPlaneStep = 64;     // planes are padded to a multiple
+constexpr int kPadding = 64;       // readable bytes after the pictures
 constexpr int64_t kStripMargin = 32;  // rows on either side that a strip computes and drops
 
 struct PlaneSweep {
@@ -40,7 +44,7 @@ struct PlaneSweep {
   double least_confidence;  // valid pixels have more
   int64_t strip_rows;       // rows at a time besides the margins: bounds the memory
   float* depth;             // (height, width) in scene units, between planes; 0 where unseen
-  float* confidence;        // (height, width) 0 to 1: 1 - best / second best
+  float* confidence;        // (height, width) 0 to 1: of share_close
   bool* valid;              // (height, width) seen, confident, and consistent with the sources
 };
 
@@ -68,23 +72,24 @@ const char* plane_sweep_cuda(const PlaneSweep& sweep, uint8_t* scratch, void* st
 // A band of rows on the way, as the variants for instruction sets see it.
 struct Strip {
   const PlaneSweep* sweep;
-  int64_t first, rows;       // of the picture, margins included
-  int padded;                // planes, padded
-  uint8_t* costs;            // (rows, width, padded), padding 255
-  uint16_t* sums;            // (rows, width, padded) costs summed over the paths
-  const uint8_t* penalties;  // (256) jump penalty by the difference of neighbouring grey values
-  uint16_t* winners;         // (height, width) cheapest plane
-  uint16_t* winner_costs;    // (height, width)
+  int64_t first, rows;          // of the picture, margins included
+  int padded;                   // planes, padded
+  uint8_t* costs;               // (rows, width, padded), padding 255
+  uint16_t* sums;               // (rows, width, padded) costs summed over the paths
+  const uint8_t* penalties;     // (256) jump penalty by the difference of neighbouring grey values
+  const uint64_t* likelihoods;  // (kMaxSum + 1) by the cost of all paths
+  uint16_t* winners;            // (height, width) cheapest plane
+  uint16_t* winner_costs;       // (height, width)
 };
 
-// What cost_rows wants as scratch, zeros, aligned to 64: reference, warped, unseen, kept costs and
+// What cost_rows wants as scratch, zeros, aligned to 64: reference, warped, hidden, kept costs and
 // a group of planes, then the column sums of zncc.
 struct CostScratch {
   int64_t stride, bytes, columns;  // columns: where the sums are
 };
 inline CostScratch cost_scratch(const PlaneSweep& p, int64_t rows) {
   const int64_t stride = (p.width + 2 * kRadius + 63) / 64 * 64 + 64;
-  const int64_t lines = 2 * (rows + 2 * kRadius) + (1 + p.keep + kGroup) * rows;
+  const int64_t lines = 3 * (rows + 2 * kRadius) + (p.keep + kGroup) * rows;
   return {stride, lines * stride + (p.cost == Cost::zncc ? 24 * stride : 0) + 64, lines * stride};
 }
 

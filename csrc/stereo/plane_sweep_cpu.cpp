@@ -180,13 +180,17 @@ void plane_sweep_cpu(const PlaneSweep& sweep) {
   for (int i = 0; i < 256; ++i) {
     penalties[i] = jump_penalty(i, sweep.step_penalty, sweep.jump_penalty);
   }
+  std::vector<uint64_t> likelihoods(kMaxSum + 1);
+  for (int i = 0; i <= kMaxSum; ++i) {
+    likelihoods[static_cast<size_t>(i)] = likelihood(i, sweep.paths);
+  }
   for (int64_t begin = 0; begin < sweep.height; begin += sweep.strip_rows) {
     const int64_t end = std::min(begin + sweep.strip_rows, sweep.height);
     const int64_t first = std::max<int64_t>(begin - kStripMargin, 0);
     const int64_t last = std::min(end + kStripMargin, sweep.height);
-    const Strip strip{&sweep,    first,          last - first,
-                      padded,    costs.get(),    sums.get(),
-                      penalties, winners.data(), winner_costs.data()};
+    const Strip strip{
+        &sweep,     first,     last - first,       padded,         costs.get(),
+        sums.get(), penalties, likelihoods.data(), winners.data(), winner_costs.data()};
     sweep_strip(strip, begin, end);
   }
   check_sources(sweep, winners.data(), winner_costs.data());

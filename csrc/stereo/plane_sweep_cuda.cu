@@ -8,8 +8,11 @@ namespace {
 constexpr int kWindow = 2 * kRadius + 1;
 
 // Grey value where the source sees a reference pixel on a plane, in the CPU's steps of 1 / 128.
+// Beyond the reference's edge it is repeated.
 __device__ int sample(const PlaneSweep& p, const uint8_t* image, const double* map,
                       double inverse_depth, int64_t x, int64_t y, bool* seen) {
+  x = x < 0 ? 0 : x >= p.width ? p.width - 1 : x;
+  y = y < 0 ? 0 : y >= p.height ? p.height - 1 : y;
   float q[3];
   for (int i = 0; i < 3; ++i) {
     const double start =
@@ -86,14 +89,13 @@ __global__ void match(Strip strip, PlaneSweep p) {
     for (int s = 0; s < p.sources; ++s) {
       const uint8_t* image = p.images + (s + 1) * p.height * p.width;
       const double* map = p.maps + 12 * s;
-      bool seen = false, ignored;
-      sample(p, image, map, p.inverse_depths[plane], x, y, &seen);
-      if (!seen) continue;
-      for (int i = 0; i < kWindow * kWindow; ++i) {
+      bool whole = true;
+      for (int i = 0; i < kWindow * kWindow && whole; ++i) {
         far[i] = static_cast<uint8_t>(sample(p, image, map, p.inverse_depths[plane],
                                              x + i % kWindow - kRadius, y + i / kWindow - kRadius,
-                                             &ignored));
+                                             &whole));
       }
+      if (!whole) continue;
       int cost = p.cost == Cost::census ? census(near, far) : zncc(near, far);
       for (int k = 0; k < p.keep; ++k) {
         const int old = kept[k];
@@ -190,16 +192,19 @@ __global__ void choose(Strip strip, PlaneSweep p, int64_t first, int64_t last) {
     const uint16_t* sums = strip.sums + i * strip.padded;
     int best = 0;
     for (int d = 1; d < p.planes; ++d) best = sums[d] < sums[best] ? d : best;
-    uint16_t second = 0xffff;
+    int first_close, last_close;
+    close_planes(p.inverse_depths, p.planes, best, &first_close, &last_close);
+    uint64_t total = 0, close = 0;
     for (int d = 0; d < p.planes; ++d) {
-      if (d >= best - 1 && d <= best + 1) continue;
-      second = sums[d] < second ? sums[d] : second;
+      const uint64_t likely = likelihood(sums[d], p.paths);
+      total += likely;
+      close += d >= first_close && d <= last_close ? likely : 0;
     }
     const int64_t pixel = strip.first * p.width + i;
     strip.winners[pixel] = static_cast<uint16_t>(best);
     strip.winner_costs[pixel] = sums[best];
     p.depth[pixel] = refined_depth(sums, best, p.planes, p.inverse_depths);
-    p.confidence[pixel] = sure(sums[best], second);
+    p.confidence[pixel] = share_close(close, total, last_close - first_close + 1, p.planes);
   }
 }
 
@@ -284,8 +289,8 @@ const char* plane_sweep_cuda(const PlaneSweep& p, uint8_t* scratch, void* stream
     const Strip strip{nullptr,      first,
                       last - first, padded_planes(p.planes),
                       scratch,      reinterpret_cast<uint16_t*>(scratch + at.sums),
-                      nullptr,      winners,
-                      costs};
+                      nullptr,      nullptr,
+                      winners,      costs};
     sweep_strip(launcher, strip, p, begin, end);
   }
   launcher.fill(claims, 255, 4 * pixels * p.sources);

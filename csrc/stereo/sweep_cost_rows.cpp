@@ -36,10 +36,10 @@ STEADYVIEW_INLINE void gather(const uint8_t* image, const int32_t* index, int32_
 #endif
 }
 
-// One row of a source as the reference would see it on a plane, from column -kRadius on; `unseen`
-// (from column 0 on, may be null) gets 255 where the source does not see the point.
+// One row of a source as the reference would see it on a plane, from column -kRadius on, and 255
+// where the source does not see the point. Beyond the reference's edge both repeat it.
 void warp_row(const PlaneSweep& p, int source, double inverse_depth, int64_t row, uint8_t* out,
-              uint8_t* unseen) {
+              uint8_t* hidden) {
   const uint8_t* image = p.images + (source + 1) * p.height * p.width;
   const double* map = p.maps + 12 * source;
   float slope[3], start[3];
@@ -54,14 +54,16 @@ void warp_row(const PlaneSweep& p, int source, double inverse_depth, int64_t row
   const int32_t down = height > 1 ? width : 0;
   for (int32_t first = 0; first < width + 2 * kRadius; first += kBlock) {
     int32_t index[kBlock], below[kBlock], fx[kBlock], fy[kBlock], top[kBlock], low[kBlock];
-    uint8_t hidden[kBlock];
     for (int i = 0; i < kBlock; ++i) {
-      const float column = static_cast<float>(first + i - kRadius);
+      int32_t inside = first + i - kRadius;
+      inside = inside < 0 ? 0 : inside;
+      inside = inside < width ? inside : width - 1;
+      const float column = static_cast<float>(inside);
       const float z = slope[2] * column + start[2];
       const float x = (slope[0] * column + start[0]) / z, y = (slope[1] * column + start[1]) / z;
       const bool seen =
           (z > 0) & (x >= -0.5f) & (x <= right + 0.5f) & (y >= -0.5f) & (y <= bottom + 0.5f);
-      hidden[i] = seen ? 0 : 255;
+      hidden[first + i] = seen ? 0 : 255;
       float cx = x > 0 ? x : 0, cy = y > 0 ? y : 0;  // not a number: 0
       cx = cx < right ? cx : right;
       cy = cy < bottom ? cy : bottom;
@@ -82,11 +84,14 @@ void warp_row(const PlaneSweep& p, int source, double inverse_depth, int64_t row
       const int32_t value = above * (kFraction - fy[i]) + under * fy[i];
       out[first + i] = static_cast<uint8_t>((value + kFraction * kFraction / 2) >> 14);
     }
-    if (!unseen) continue;
-    for (int i = 0; i < kBlock; ++i) {  // `out` is kRadius columns ahead
-      if (first + i >= kRadius) unseen[first + i - kRadius] = hidden[i];
-    }
   }
+}
+
+// 255 where a part of the window is hidden: what is seen of it is convex, so corners suffice.
+STEADYVIEW_INLINE Bytes cut(const Rows& hidden, int64_t row, int64_t x) {
+  const uint8_t *top = hidden.row(row) + x, *low = hidden.row(row + 2 * kRadius) + x;
+  return either(either(load(top), load(top + 2 * kRadius)),
+                either(load(low), load(low + 2 * kRadius)));
 }
 
 // Keeps the `keep` least of the costs at each pixel, in order.
@@ -99,8 +104,8 @@ STEADYVIEW_INLINE void keep_least(Bytes cost, uint8_t* kept, int64_t step, int k
 }
 
 // Census: how many of the 24 neighbours are on the other side of the centre.
-void census_row(const Rows& reference, const Rows& warped, int64_t row, int64_t width,
-                const uint8_t* unseen, uint8_t* kept, int64_t step, int keep) {
+void census_row(const Rows& reference, const Rows& warped, const Rows& hidden, int64_t row,
+                int64_t width, uint8_t* kept, int64_t step, int keep) {
   for (int64_t x = 0; x < width; x += kLanes) {
     const Bytes a = load(reference.row(row + kRadius) + x + kRadius);
     const Bytes b = load(warped.row(row + kRadius) + x + kRadius);
@@ -116,7 +121,7 @@ void census_row(const Rows& reference, const Rows& warped, int64_t row, int64_t 
       }
     }
     const Bytes cost = plus(plus(bits, bits), bits);
-    keep_least(either(cost, load(unseen + x)), kept + x, step, keep);
+    keep_least(either(cost, cut(hidden, row, x)), kept + x, step, keep);
   }
 }
 
@@ -143,8 +148,8 @@ void column_sums(const uint8_t* __restrict near, const uint8_t* __restrict far, 
 
 // Zero-mean normalised correlation of the windows; 25 sums of squares fit into 32 bits. The noise
 // keeps flat windows from correlating by chance.
-void zncc_row(const Rows& reference, const Rows& warped, int64_t row, int64_t width,
-              const uint8_t* unseen, uint8_t* kept, int64_t step, int keep, int32_t* columns) {
+void zncc_row(const Rows& reference, const Rows& warped, const Rows& hidden, int64_t row,
+              int64_t width, uint8_t* kept, int64_t step, int keep, int32_t* columns) {
   constexpr int32_t kCount = 25;
   constexpr float kNoise = 4.0f * kCount * kCount;  // a variance of 4 squared grey levels
   const int64_t wide = reference.stride;
@@ -165,7 +170,7 @@ void zncc_row(const Rows& reference, const Rows& warped, int64_t row, int64_t wi
     cost[x] = static_cast<uint8_t>(static_cast<int32_t>(value + 0.5f));
   }
   for (int64_t x = 0; x < width; x += kLanes) {
-    keep_least(either(load(cost + x), load(unseen + x)), kept + x, step, keep);
+    keep_least(either(load(cost + x), cut(hidden, row, x)), kept + x, step, keep);
   }
 }
 
@@ -247,8 +252,8 @@ void cost_rows(const Strip& strip, int64_t first, int64_t last, uint8_t* scratch
   const int64_t stride = layout.stride, size = rows * stride;
   auto* columns = reinterpret_cast<int32_t*>(scratch + layout.columns);
   const Rows reference{scratch, stride}, warped{scratch + high * stride, stride};
-  uint8_t* unseen = scratch + 2 * high * stride;
-  uint8_t* kept = unseen + size;
+  const Rows hidden{scratch + 2 * high * stride, stride};
+  uint8_t* kept = scratch + 3 * high * stride;
   uint8_t* tile = kept + p.keep * size;
   const int64_t top = strip.first + first;
   pad_reference(p, top, top + rows, reference);
@@ -261,17 +266,18 @@ void cost_rows(const Strip& strip, int64_t first, int64_t last, uint8_t* scratch
       memset(kept, kUnseen, static_cast<size_t>(p.keep * size));
       for (int source = 0; source < p.sources; ++source) {
         for (int64_t row = -kRadius; row < rows + kRadius; ++row) {
-          const bool inside = row >= 0 && row < rows;
-          warp_row(p, source, p.inverse_depths[plane + k], top + row, warped.row(row + kRadius),
-                   inside ? unseen + row * stride : nullptr);
+          const int64_t inside = top + row < 0          ? 0
+                                 : top + row < p.height ? top + row
+                                                        : p.height - 1;
+          warp_row(p, source, p.inverse_depths[plane + k], inside, warped.row(row + kRadius),
+                   hidden.row(row + kRadius));
         }
         for (int64_t row = 0; row < rows; ++row) {
-          const uint8_t* hidden = unseen + row * stride;
           uint8_t* best = kept + row * stride;
           if (p.cost == Cost::census) {
-            census_row(reference, warped, row, p.width, hidden, best, size, p.keep);
+            census_row(reference, warped, hidden, row, p.width, best, size, p.keep);
           } else {
-            zncc_row(reference, warped, row, p.width, hidden, best, size, p.keep, columns);
+            zncc_row(reference, warped, hidden, row, p.width, best, size, p.keep, columns);
           }
         }
       }

@@ -2,6 +2,7 @@
 
 // What the CPU and CUDA kernels of the plane sweep share.
 
+#include <math.h>
 #include <stdint.h>
 
 #include "common/sampling.h"
@@ -30,10 +31,35 @@ STEADYVIEW_HOST_DEVICE float refined_depth(const uint16_t* sums, int best, int p
   return static_cast<float>(1 / at);
 }
 
-// 1 - best / second best; 0 when no plane was tried beside the best and its neighbours.
-STEADYVIEW_HOST_DEVICE float sure(uint16_t low, uint16_t second) {
-  if (second == 0xffff || second == 0) return 0;
-  return 1 - static_cast<float>(low) / static_cast<float>(second);
+// How likely a plane of this cost is, 2^40 at none: Student's t, so to speak, as the noise of the
+// costs is not known and is the larger the more the cheapest plane costs.
+STEADYVIEW_HOST_DEVICE uint64_t likelihood(int cost, int paths) {
+  const double ratio = 1 + cost / (kCostNoise * (paths > 0 ? paths : 1));
+  return static_cast<uint64_t>(pow(ratio, -kCostPower) * static_cast<double>(int64_t{1} << 40));
+}
+
+// Planes first to last are within kClose of the depth of `best`, or beside it.
+STEADYVIEW_HOST_DEVICE void close_planes(const double* inverse_depths, int planes, int best,
+                                         int* first, int* last) {
+  const double at = inverse_depths[best];
+  const auto close = [&](int d) {
+    const double difference = at - inverse_depths[d];
+    return (difference < 0 ? -difference : difference) <= kClose * inverse_depths[d];
+  };
+  *first = best > 0 ? best - 1 : best;
+  *last = best + 1 < planes ? best + 1 : best;
+  while (*first > 0 && close(*first - 1)) --*first;
+  while (*last + 1 < planes && close(*last + 1)) ++*last;
+}
+
+// Share of the likelihood `total` of all planes that is at the `few` close ones, less what it were
+// if all planes cost the same; 0 where there are no others.
+STEADYVIEW_HOST_DEVICE float share_close(uint64_t close, uint64_t total, int few, int planes) {
+  if (few >= planes) return 0;
+  const uint64_t many = static_cast<uint64_t>(planes), chance = static_cast<uint64_t>(few);
+  if (close * many <= total * chance) return 0;
+  return static_cast<float>(static_cast<double>(close * many - total * chance) /
+                            static_cast<double>(total * (many - chance)));
 }
 
 // The source pixel that sees a reference pixel at a depth: its index, or -1 when none does.

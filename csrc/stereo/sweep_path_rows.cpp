@@ -104,13 +104,16 @@ void winner_rows(const Strip& strip, int64_t first, int64_t last) {
     const uint16_t low = least_of(sums, 0, p.planes, 0xffff);
     int best = 0;
     while (sums[best] != low) ++best;
-    uint16_t second = least_of(sums, 0, best - 1, 0xffff);
-    second = least_of(sums, best + 2, p.planes, second);
+    int near, far;
+    close_planes(p.inverse_depths, p.planes, best, &near, &far);
+    uint64_t total = 0, close = 0;
+    for (int d = 0; d < p.planes; ++d) total += strip.likelihoods[sums[d]];
+    for (int d = near; d <= far; ++d) close += strip.likelihoods[sums[d]];
     const int64_t pixel = strip.first * p.width + i;
     strip.winners[pixel] = static_cast<uint16_t>(best);
     strip.winner_costs[pixel] = low;
     p.depth[pixel] = refined_depth(sums, best, p.planes, p.inverse_depths);
-    p.confidence[pixel] = sure(low, second);
+    p.confidence[pixel] = share_close(close, total, far - near + 1, p.planes);
   }
 }
 

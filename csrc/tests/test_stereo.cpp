@@ -9,6 +9,7 @@
 
 #include "common/isa.h"
 #include "stereo/plane_sweep.h"
+#include "stereo/sweep_maths.h"
 #include "tests/expect.h"
 
 using namespace steadyview;
@@ -84,6 +85,8 @@ Result run(const Variant& variant, Scene& scene) {
   std::vector<uint16_t> winners(pixels), winner_costs(pixels);
   std::vector<uint8_t> penalties(256);
   for (int i = 0; i < 256; ++i) penalties[i] = static_cast<uint8_t>(i < 60 ? 120 - i : 60);
+  std::vector<uint64_t> likelihoods(kMaxSum + 1);
+  for (int i = 0; i <= kMaxSum; ++i) likelihoods[static_cast<size_t>(i)] = likelihood(i, p.paths);
   p.depth = result.depth.data();
   p.confidence = result.confidence.data();
   const Strip strip{&p,
@@ -93,6 +96,7 @@ Result run(const Variant& variant, Scene& scene) {
                     result.costs.data(),
                     result.sums.data(),
                     penalties.data(),
+                    likelihoods.data(),
                     winners.data(),
                     winner_costs.data()};
   const int64_t half = p.height / 2;

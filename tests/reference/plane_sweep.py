@@ -10,9 +10,13 @@ DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -
 
 
 def source_pixels(shape, depth, views, ks, source, border=0):
-    """Where a source sees the reference's pixels (and `border` more) at a depth: x, y, in front."""
+    """Where a source sees the reference's pixels at a depth: x, y, in front.
+
+    `border` more are those at the edge, repeated.
+    """
     rows, columns = shape
-    y, x = np.mgrid[-border : rows + border, -border : columns + border] + 0.5
+    y, x = np.mgrid[:rows, :columns] + 0.5
+    y, x = (np.pad(values, border, mode="edge") for values in (y, x))
     rays = np.linalg.inv(ks[0]) @ np.stack((x, y, np.ones_like(x))).reshape(3, -1)
     world = np.linalg.inv(views[0]) @ np.vstack((rays * depth, np.ones(rays.shape[1])))
     point = ks[source] @ (views[source] @ world)[:3]
@@ -64,7 +68,7 @@ def costs(images, views, ks, depths, cost="census", keep=1):
             x, y, front = source_pixels(shape, depth, views, ks, s, border=2)
             inside = (x >= 0) & (x <= shape[1]) & (y >= 0) & (y <= shape[0]) & front
             value = match(near, sample(images[s], x, y), cost)
-            one[s - 1] = np.where(inside[2:-2, 2:-2], value, np.inf)
+            one[s - 1] = np.where(windows(inside).all(0), value, np.inf)
         best = np.sort(one, axis=0)[:keep]
         count = np.isfinite(best).sum(0)
         mean = np.where(np.isfinite(best), best, 0).sum(0) / np.maximum(count, 1)
@@ -99,7 +103,7 @@ def aggregate(volume, grey, paths, step, jump):
 
 
 def plane_sweep(images, views, ks, depths, *, cost="census", keep=1, paths=8, step_penalty=32,
-                jump_penalty=160, least_confidence=0.1):  # fmt: skip
+                jump_penalty=160, least_confidence=0.4):  # fmt: skip
     """Depth, confidence and validity of grey images (1 + S, H, W), the reference first."""
     inverse = 1 / np.asarray(depths, dtype=float)
     volume = costs(images, views, ks, depths, cost, keep)
@@ -114,9 +118,13 @@ def plane_sweep(images, views, ks, depths, *, cost="census", keep=1, paths=8, st
             if 0 < d < planes - 1 and t[d - 1] + t[d + 1] > 2 * t[d]:
                 at = d + 0.5 * (t[d - 1] - t[d + 1]) / (t[d - 1] + t[d + 1] - 2 * t[d])
             depth[y, x] = 1 / np.interp(at, np.arange(planes), inverse)
-            others = t[np.abs(np.arange(planes) - d) > 1]
-            if len(others) and others.min() > 0:
-                confidence[y, x] = 1 - t[d] / others.min()
+            near = np.abs(np.arange(planes) - d) <= 1
+            near |= np.abs(inverse[d] / inverse - 1) <= 0.05
+            likely = (1 + t / (50 * max(paths, 1))) ** -7.0
+            chance = near.mean()  # what equal costs would give
+            if chance < 1:
+                share = likely[near].sum() / likely.sum()
+                confidence[y, x] = max(share - chance, 0) / (1 - chance)
     seen, agreed = consistency(best, total, images, views, ks, depths)
     depth[seen == 0] = confidence[seen == 0] = 0
     enough = agreed >= np.minimum(keep, seen)

@@ -20,7 +20,9 @@ class PlaneSweep(NamedTuple):
     Attributes:
         depth: `(..., H, W)` float32, along z in scene units; 0 where no source sees the pixel at
             its cheapest plane.
-        confidence: `(..., H, W)` float32, 0 to 1: 1 - cost of the best plane / of the second best.
+        confidence: `(..., H, W)` float32, 0 to 1: about the chance that the depth is right to 5 %,
+            or to a plane where these are farther apart. From how much more the other planes cost;
+            0 where all cost the same. It knows nothing of wrong cameras and of what moves.
         valid: `(..., H, W)` bool: confident, and consistent with the sources. Depth elsewhere is a
             guess from the neighbourhood.
     """
@@ -62,7 +64,7 @@ def plane_sweep(
     paths: int = 8,
     step_penalty: int = 32,
     jump_penalty: int = 160,
-    least_confidence: float = 0.1,
+    least_confidence: float = 0.4,
     memory_mib: int = 512,
 ) -> PlaneSweep:
     """Depth of a picture from others of the same scene.
@@ -73,7 +75,7 @@ def plane_sweep(
     mean of the others), costs are made consistent along scan lines, and the cheapest plane is
     refined between its neighbours, in inverse depth. A pixel is valid when it is confident and at
     least `keep` of the sources that see it show it there and nothing cheaper. Surfaces without
-    texture have the depth of texture beside them; without any nothing is valid.
+    texture have the depth of texture beside them, with the less confidence the farther it is.
 
     Convention: OpenCV cameras (x right, y down, z forward), pixel centres at +0.5, depth along z.
     Not differentiable. The result does not depend on the number of threads.
