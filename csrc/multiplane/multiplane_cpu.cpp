@@ -275,6 +275,7 @@ void project_all(const MultiplaneProject<T>& p) {
 template <typename T>
 void gradient_of_channel(const MultiplaneProjectGradient<T>& p, int64_t n, int64_t c) {
   const int64_t height = p.output_height, width = p.output_width, size = height * width;
+  const int64_t pixels = p.height * p.width;
   T* grad = p.grad_image + (n * p.channels + c) * p.height * p.width;
   for (int64_t view = n * p.views; view < (n + 1) * p.views; ++view) {
     const T* by_output = p.grad_output + (view * p.channels + c) * size;
@@ -282,7 +283,7 @@ void gradient_of_channel(const MultiplaneProjectGradient<T>& p, int64_t n, int64
     const uint8_t *kept = p.kept + view * size, *owners = p.owner + view * size;
     for (int64_t i = 0; i < size; ++i) {
       const int32_t index = p.index[view * size + i];
-      if (index >= 0) grad[index] += by_output[i];
+      if (is_pixel(index, pixels)) grad[index] += by_output[i];
       if (index >= 0 || owners[i] == kNoPlane) continue;
       uint8_t nine[9];
       int64_t neighbours[9];
@@ -294,8 +295,9 @@ void gradient_of_channel(const MultiplaneProjectGradient<T>& p, int64_t n, int64
       }
       fill_weights(nine, owners[i], weights);
       for (int j = 0; j < 9; ++j) {
-        if (nine[j] != owners[i]) continue;
-        grad[landed[neighbours[j]]] += static_cast<T>(weights[j] * by_output[i]);
+        const int32_t from = landed[neighbours[j]];
+        if (nine[j] != owners[i] || !is_pixel(from, pixels)) continue;
+        grad[from] += static_cast<T>(weights[j] * by_output[i]);
       }
     }
   }

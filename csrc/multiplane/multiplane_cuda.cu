@@ -237,12 +237,14 @@ __global__ void project_gradient(MultiplaneProjectGradient<T> g) {
       T* grad = g.grad_image + (view / g.views * g.channels + c) * source_size;
       const T value = g.grad_output[(view * g.channels + c) * size + i];
       if (index >= 0) {
-        atomicAdd(grad + index, value);
+        if (is_pixel(index, source_size)) atomicAdd(grad + index, value);
         continue;
       }
-      for (int j = 0; j < 9; ++j)
-        if (nine[j] == g.owner[item])
-          atomicAdd(grad + g.landed[neighbours[j]], static_cast<T>(weights[j] * value));
+      for (int j = 0; j < 9; ++j) {
+        const int64_t from = g.landed[neighbours[j]];
+        if (nine[j] == g.owner[item] && is_pixel(from, source_size))
+          atomicAdd(grad + from, static_cast<T>(weights[j] * value));
+      }
     }
   }
 }

@@ -85,6 +85,11 @@ STEADYVIEW_HOST_DEVICE void fill_weights(const uint8_t* planes, uint8_t owner, d
 // Target of a source pixel: false when it is a hole, behind the camera or outside.
 STEADYVIEW_HOST_DEVICE bool valid_depth(float z) { return z > 0 && z <= 3.402823466e38f; }
 
+// Whether an index that came back for the gradient is one: what is not gets nothing.
+STEADYVIEW_HOST_DEVICE bool is_pixel(int64_t index, int64_t pixels) {
+  return index >= 0 && index < pixels;
+}
+
 // A pixel's key: the nearest depth, then the smallest index, is the least.
 STEADYVIEW_HOST_DEVICE uint64_t make_key(uint32_t depth_bits, uint32_t index) {
   return static_cast<uint64_t>(depth_bits) << 32 | index;

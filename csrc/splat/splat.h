@@ -138,6 +138,12 @@ STEADYVIEW_HOST_DEVICE Target<T> splat_target(const ForwardSplat<T>& splat, int6
           static_cast<int>(whole_y) + static_cast<int>(row), x - whole_x, y - whole_y, valid};
 }
 
+// A product in which a factor of exactly 0 makes 0 even of what is not finite, as in the splat.
+template <typename T>
+STEADYVIEW_HOST_DEVICE T times(T factor, T value) {
+  return factor == T(0) ? T(0) : factor * value;
+}
+
 // Gradients of what the channels of target pixel `at` sum up to before they are divided by their
 // weight: written to `scaled`.
 template <typename T>
@@ -152,9 +158,9 @@ STEADYVIEW_HOST_DEVICE void scale_gradient(const ForwardSplatGradient<T>& gradie
   T by_weight = 0;
   for (int64_t c = 0; c < channels; ++c) {
     const int64_t i = (n * channels + c) * pixels + at;
-    const T by_sum = gradient.grad_output[i] * scale;
+    const T by_sum = times(scale, gradient.grad_output[i]);
     out[c * pixels] = by_sum;
-    if (divided) by_weight -= by_sum * splat.output[i];
+    if (divided) by_weight -= times(by_sum, splat.output[i]);
   }
   if (gradient.grad_weight) by_weight += gradient.grad_weight[n * pixels + at];
   out[channels * pixels] = by_weight;
@@ -181,24 +187,32 @@ STEADYVIEW_HOST_DEVICE void gather_gradient(const ForwardSplatGradient<T>& gradi
   T by_weight = 0, by_x = 0, by_y = 0;
   for (int64_t c = 0; c <= channels; ++c) {
     const T* plane = gradient.scaled + (n * (channels + 1) + c) * pixels;
-    const T a = left && upper ? plane[first] : T(0);
-    const T b = right && upper ? plane[first + 1] : T(0);
-    const T d = left && lower ? plane[first + splat.width] : T(0);
-    const T e = right && lower ? plane[first + splat.width + 1] : T(0);
+    // What is not finite counts only for those that have a share in it.
+    const auto tap = [&](bool inside, int64_t i, T share) {
+      const T value = inside ? plane[first + i] : T(0);
+      return share == T(0) && !is_finite(value) ? T(0) : value;
+    };
+    const T a = tap(left && upper, 0, (T(1) - tx) * (T(1) - ty));
+    const T b = tap(right && upper, 1, tx * (T(1) - ty));
+    const T d = tap(left && lower, splat.width, (T(1) - tx) * ty);
+    const T e = tap(right && lower, splat.width + 1, tx * ty);
     const T value = c < channels ? splat.image[(n * channels + c) * pixels + at] : T(1);
     const T seen = (T(1) - ty) * ((T(1) - tx) * a + tx * b) + ty * ((T(1) - tx) * d + tx * e);
     if (c < channels && gradient.grad_image) {
-      gradient.grad_image[(n * channels + c) * pixels + at] = weight.value * seen;
+      gradient.grad_image[(n * channels + c) * pixels + at] = times(weight.value, seen);
     }
-    by_weight += target.valid ? value * seen : T(0);
-    by_x += target.valid ? value * ((T(1) - ty) * (b - a) + ty * (e - d)) : T(0);
-    by_y += target.valid ? value * ((T(1) - tx) * (d - a) + tx * (e - b)) : T(0);
+    if (!target.valid) continue;
+    by_weight += times(seen, value);
+    by_x += times((T(1) - ty) * (b - a) + ty * (e - d), value);
+    by_y += times((T(1) - tx) * (d - a) + tx * (e - b), value);
   }
   if (gradient.grad_flow) {
-    gradient.grad_flow[2 * n * pixels + at] = weight.value * by_x;
-    gradient.grad_flow[(2 * n + 1) * pixels + at] = weight.value * by_y;
+    gradient.grad_flow[2 * n * pixels + at] = times(weight.value, by_x);
+    gradient.grad_flow[(2 * n + 1) * pixels + at] = times(weight.value, by_y);
   }
-  if (gradient.grad_metric) gradient.grad_metric[n * pixels + at] = weight.slope * by_weight;
+  if (gradient.grad_metric) {
+    gradient.grad_metric[n * pixels + at] = times(weight.slope, by_weight);
+  }
 }
 
 // nearest_z: the gradient goes to the pixel that is seen.

@@ -196,9 +196,9 @@ void scale_rows(const ForwardSplatGradient<T>& gradient, int64_t first, int64_t 
         const T* __restrict result = splat.output + (n * channels + c) * plane + at;
         T* __restrict to = out + c * plane;
         for (int p = 0; p < count; ++p) {
-          const T by_sum = grad[p] * scale[p];
+          const T by_sum = scale[p] == T(0) ? T(0) : grad[p] * scale[p];
           to[p] = by_sum;
-          by_weight[p] -= divided ? by_sum * result[p] : T(0);
+          by_weight[p] -= divided && by_sum != T(0) ? by_sum * result[p] : T(0);
         }
       }
       for (int p = 0; p < count; ++p) out[channels * plane + p] = by_weight[p];

@@ -53,6 +53,14 @@ STEADYVIEW_LANE void gather_channels(const ForwardSplatGradient<float>& gradient
     by_y = fused(value, down, by_y);
     store_some(gradient.grad_image + own, select(alive, weight * seen, zero), count);
   }
+  // Zeros may meet what is not finite: that has rules of its own.
+  const Floats sums = by_weight + by_x + by_y, nothing = sums - sums;
+  if (!all(at_least(nothing, zero))) [[unlikely]] {
+    for (int p = 0; p < count && p < kLanes; ++p) {
+      splat_maths::gather_gradient(gradient, tile.n, tile.row, tile.column + i + p);
+    }
+    return;
+  }
   float* const flow = gradient.grad_flow + 2 * tile.n * pixels + at;
   store_some(flow, select(alive, weight * by_x, zero), count);
   store_some(flow + pixels, select(alive, weight * by_y, zero), count);

@@ -266,6 +266,15 @@ def test_gradient(torch, ops):
     assert torch.autograd.gradcheck(project, image.requires_grad_(), eps=1e-6, atol=1e-8)
 
 
+def test_indices_that_are_none_get_no_gradient(torch, ops):
+    grad = torch.ones((1, 1, 2, 4, 5))
+    for index, landed in ((10**6, 0), (20, 0), (-1, -1), (-1, 20), (-1, 2**31 - 1), (-(2**31), -7)):
+        maps = (torch.full((1, 1, 4, 5), i, dtype=torch.int32) for i in (landed, index))
+        plane = torch.zeros((1, 1, 4, 5), dtype=torch.uint8)
+        result = torch.ops.steadyview.multiplane_project_backward(grad, *maps, plane, plane, 4, 5)
+        assert (result == 0).all()
+
+
 def test_operator_checks(torch, ops):
     image, depth, _, _ = scene(torch, (1, 2, 6, 7))
     transform = torch.eye(3, 4, dtype=torch.float64).expand(1, 2, 3, 4).clone()

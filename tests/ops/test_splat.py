@@ -318,6 +318,41 @@ def test_what_is_not_finite_stays_where_it_goes(torch, forward_splat, mode, dtyp
     assert weight.isfinite().all()
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_gradients_beside_what_is_not_finite(torch, forward_splat, mode, dtype, value):
+    image, _, metric = inputs(torch, dtype=getattr(torch, dtype))
+    flow = torch.zeros(2, 2, 11, 40, dtype=image.dtype)
+    flow[0, 0, :, 20:] = 0.5
+    metric = metric_of(mode, metric)
+    bad = image.clone()
+    bad[0, 1, 3, 4] = bad[0, 1, 5, 25] = bad[1, 0, 0, 0] = value
+
+    def gradients(image, mask):
+        given = [image, flow] if metric is None else [image, flow, metric]
+        given = [x.clone().requires_grad_() for x in given]
+        result = forward_splat(*given, mode=mode)[0]
+        return torch.autograd.grad(result[mask].sum(), given)
+
+    finite = forward_splat(bad, flow, metric, mode=mode)[0].isfinite()
+    others = bad.isfinite().all(1, keepdim=True)
+    # To a loss that leaves such pixels out, what they are matters to their own motion alone.
+    for ours, expected in zip(gradients(bad, finite), gradients(image, finite), strict=True):
+        # Vectors or not round differently.
+        torch.testing.assert_close(
+            ours.where(others, 0), expected.where(others, 0), rtol=1e-5, atol=1e-4
+        )
+    # In another, they spoil what has a share in them.
+    by_image, *motions = gradients(bad, slice(None))
+    torch.testing.assert_close(by_image, gradients(image, slice(None))[0])
+    for by_motion in motions:
+        spoilt = ~by_motion.isfinite().all(1)
+        assert spoilt[0, :, :20].nonzero().tolist() in ([[3, 4]], [])
+        assert set(map(tuple, spoilt[0, :, 20:].nonzero().tolist())) <= {(5, 4), (5, 5), (5, 6)}
+        assert spoilt[1].nonzero().tolist() in ([[0, 0]], [])
+
+
 def test_complex_flow_is_refused(torch, forward_splat):
     image, flow, _ = inputs(torch)
     with pytest.raises(ValueError, match=r"flow must be real, got torch.complex128"):

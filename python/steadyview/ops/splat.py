@@ -25,7 +25,7 @@ def forward_splat(
     and is shared bilinearly by the four pixels around that point; with nearest_z the pixel that
     the point falls into shows it. What falls beyond the image is lost, and so are pixels whose flow
     or metric is not finite (`count_invalid(flow, metric)` counts them). A share or weight of
-    exactly 0 adds nothing, not even of a pixel that is not finite.
+    exactly 0 adds nothing, not even of a pixel that is not finite; nor does it in the gradients.
 
     Args:
         image: `(N, C, H, W)`, float32 or float64; on a CUDA device also float16 or bfloat16,
