@@ -1,4 +1,5 @@
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 
 #include <cmath>
 
@@ -56,7 +57,55 @@ struct Step {
   }
 };
 
+// Gaussians and their colours.
+struct Shaded {
+  const char* op;
+  const at::Tensor& coefficients;
+  at::Tensor means, colors;
+
+  void check(int64_t degree) const {
+    check::like(op, "coefficients", coefficients, at::kFloat, coefficients.device());
+    check::shape(op, "coefficients", coefficients, {-1, -1, 3});
+    const int64_t rows = coefficients.size(0), terms = coefficients.size(1);
+    if (degree < 0 || degree > 4 || (degree + 1) * (degree + 1) > terms || terms > 25) {
+      check::fail(op, "degree must be in [0, 4], and coefficients have (degree + 1)^2 to 25 terms,",
+                  " got ", degree, " and ", terms);
+    }
+    gaussians::check_argument(op, "means", means, coefficients, {rows, 3});
+    gaussians::check_argument(op, "colors", colors, coefficients, {rows, 3});
+  }
+
+  gaussians::Harmonics<float> params(const std::array<double, 3>& origin, int64_t degree) const {
+    return {.directions = means.const_data_ptr<float>(),
+            .coefficients = coefficients.const_data_ptr<float>(),
+            .masks = nullptr,
+            .count = coefficients.size(0),
+            .terms = coefficients.size(1),
+            .degree = static_cast<int>(degree),
+            .colors = colors.mutable_data_ptr<float>(),
+            .origin = {static_cast<float>(origin[0]), static_cast<float>(origin[1]),
+                       static_cast<float>(origin[2])},
+            .shaded = true};
+  }
+};
+
 }  // namespace
+
+at::Tensor shade_gaussians(const at::Tensor& coefficients, const at::Tensor& means,
+                           const std::array<double, 3>& origin, int64_t degree) {
+  constexpr const char* op = "shade_gaussians";
+  const at::Tensor whole = coefficients.contiguous();
+  const Shaded shaded{op, whole, means.contiguous(), at::empty_like(means.contiguous())};
+  shaded.check(degree);
+  if (means.size(0) == 0) return shaded.colors;
+  const gaussians::Harmonics<float> params = shaded.params(origin, degree);
+  on_device(
+      op, "means", means, [&] { gaussians::harmonics_cpu(params); },
+      [&]([[maybe_unused]] void* stream) {
+        return STEADYVIEW_CUDA_CALL(gaussians::harmonics_cuda(params, stream));
+      });
+  return shaded.colors;
+}
 
 void adam_step(const at::Tensor& values, const at::Tensor& gradient, const at::Tensor& mean,
                const at::Tensor& square, const std::optional<at::Tensor>& seen, int64_t head,
@@ -78,7 +127,8 @@ void adam_step(const at::Tensor& values, const at::Tensor& gradient, const at::T
       });
 }
 
-at::Tensor harmonics_adam_step(const at::Tensor& coefficients, const at::Tensor& directions,
+at::Tensor harmonics_adam_step(const at::Tensor& coefficients, const at::Tensor& means,
+                               const std::array<double, 3>& origin, const at::Tensor& colors,
                                const at::Tensor& grad_colors, const at::Tensor& mean,
                                const at::Tensor& square, const std::optional<at::Tensor>& seen,
                                int64_t degree, int64_t head, double head_rate, double tail_rate,
@@ -88,35 +138,25 @@ at::Tensor harmonics_adam_step(const at::Tensor& coefficients, const at::Tensor&
                   head,    head_rate,    tail_rate, beta1,  beta2,
                   epsilon, step};
   work.check();
-  check::shape(op, "coefficients", coefficients, {-1, -1, 3});
-  const int64_t rows = coefficients.size(0), terms = coefficients.size(1);
-  if (degree < 0 || degree > 4 || (degree + 1) * (degree + 1) > terms || terms > 25) {
-    check::fail(op, "degree must be in [0, 4], and coefficients have (degree + 1)^2 to 25 terms, ",
-                "got ", degree, " and ", terms);
-  }
-  gaussians::check_argument(op, "directions", directions, coefficients, {rows, 3});
+  const Shaded shaded{op, coefficients, means.contiguous(), colors.contiguous()};
+  shaded.check(degree);
+  const int64_t rows = coefficients.size(0);
   gaussians::check_argument(op, "grad_colors", grad_colors, coefficients, {rows, 3});
-  const at::Tensor along = directions.contiguous(), by_colors = grad_colors.contiguous();
-  at::Tensor by_directions = at::empty({rows, 3}, directions.options());
-  if (rows == 0) return by_directions;
+  const at::Tensor by_colors = grad_colors.contiguous();
+  at::Tensor by_means = at::empty({rows, 3}, means.options());
+  if (rows == 0) return by_means;
   const gaussians::Adam adam = work.params();
   const gaussians::HarmonicsGradient<float> gradient{
-      .forward = {.directions = along.const_data_ptr<float>(),
-                  .coefficients = adam.values,
-                  .masks = nullptr,
-                  .count = rows,
-                  .terms = terms,
-                  .degree = static_cast<int>(degree),
-                  .colors = nullptr},
+      .forward = shaded.params(origin, degree),
       .grad_colors = by_colors.const_data_ptr<float>(),
       .grad_coefficients = nullptr,
-      .grad_directions = by_directions.mutable_data_ptr<float>()};
+      .grad_directions = by_means.mutable_data_ptr<float>()};
   on_device(
       op, "coefficients", coefficients, [&] { gaussians::harmonics_adam_cpu(gradient, adam); },
       [&]([[maybe_unused]] void* stream) {
         return STEADYVIEW_CUDA_CALL(gaussians::harmonics_adam_cuda(gradient, adam, stream));
       });
-  return by_directions;
+  return by_means;
 }
 
 }  // namespace steadyview

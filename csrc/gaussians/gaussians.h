@@ -64,24 +64,27 @@ void project_gradient_cpu(const ProjectionGradient<T>& gradient);
 // Condon-Shortley sign, l = 0, 1, ..., m = -l ... l.
 template <typename T>
 struct Harmonics {
-  const T* directions;    // (count, 3), of any length
+  const T* directions;    // (count, 3), of any length, or the points that are looked at
   const T* coefficients;  // (count, terms, 3)
   const bool* masks;      // (count): where false the result is 0; or null
   int64_t count, terms;
-  int degree;  // 0 to 4; (degree + 1)^2 <= terms
-  T* colors;   // (count, 3)
+  int degree;           // 0 to 4; (degree + 1)^2 <= terms
+  T* colors;            // (count, 3)
+  T origin[3] = {};     // is subtracted from the directions
+  bool shaded = false;  // colours have 0.5 added, and are at least 0
 };
 
 template <typename T>
 struct HarmonicsGradient {
-  Harmonics<T> forward;  // colors is not used
+  Harmonics<T> forward;  // colors is not used, unless they are shaded
   const T* grad_colors;  // (count, 3)
   T* grad_coefficients;  // (count, terms, 3)
   T* grad_directions;    // (count, 3), or null
 };
 
 // A step of Adam by the gradients of the coefficients, which are adam's values; its gradient is not
-// used, nor are grad_coefficients and the masks. There is no Adam without grad_directions.
+// used, nor are grad_coefficients and the masks. There is no Adam without grad_directions. Shaded
+// colours, which are then what the forward pass gave, have no gradient where they are 0.
 void harmonics_adam_cpu(const HarmonicsGradient<float>& gradient, const Adam& adam);
 template <typename T>
 void harmonics_cpu(const Harmonics<T>& harmonics);

@@ -16,6 +16,8 @@ void register_gaussians(py::module_& module) {
   module.def("rasterize_gaussians", &rasterize_gaussians, release);
   module.def("rasterize_gaussians_backward", &rasterize_gaussians_backward, release);
   module.def("find_gaussian_contributors", &find_contributors, release);
+  module.def("gather_gradients", &gather_gradients, release);
+  module.def("shade_gaussians", &shade_gaussians, release);
   module.def("adam_step", &adam_step, release);
   module.def("harmonics_adam_step", &harmonics_adam_step, release);
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <tuple>
@@ -72,6 +73,12 @@ at::Tensor find_contributors(const at::Tensor& means2d, const at::Tensor& conics
                              const at::Tensor& tile_offsets, const at::Tensor& tile_ids,
                              int64_t tile_size, int64_t begin, int64_t end);
 
+// Adds to sums (rows) the lengths of gradients (images, rows, 2), whose x and y are multiplied by
+// the scales first, and to counts (rows) in how many images both radii (images, rows, 2) int32 are
+// above 0. All others float32, all contiguous and on the CPU.
+void gather_gradients(const at::Tensor& gradients, const at::Tensor& radii, double scale_x,
+                      double scale_y, const at::Tensor& sums, const at::Tensor& counts);
+
 // Changes values (rows, ...), mean and square in place, all contiguous float32; the first `head`
 // numbers of a row have head_rate, the others tail_rate. seen (rows) bool: see Adam. step from 1.
 void adam_step(const at::Tensor& values, const at::Tensor& gradient, const at::Tensor& mean,
@@ -79,10 +86,15 @@ void adam_step(const at::Tensor& values, const at::Tensor& gradient, const at::T
                double head_rate, double tail_rate, double beta1, double beta2, double epsilon,
                int64_t step);
 
-// The same for coefficients (rows, terms, 3) of harmonics, whose gradients are not given but made:
-// from directions (rows, 3) and the gradient by the colours (rows, 3). Returns that by the
-// directions.
-at::Tensor harmonics_adam_step(const at::Tensor& coefficients, const at::Tensor& directions,
+// Colours (rows, 3) of Gaussians at means (rows, 3) as seen from origin: harmonics, whose
+// coefficients are (rows, terms, 3), + 0.5, at least 0. All float32.
+at::Tensor shade_gaussians(const at::Tensor& coefficients, const at::Tensor& means,
+                           const std::array<double, 3>& origin, int64_t degree);
+
+// A step of Adam for those coefficients, whose gradients are not given but made: from the gradient
+// by the colours that shade_gaussians gave. Returns the colours' gradient by the means.
+at::Tensor harmonics_adam_step(const at::Tensor& coefficients, const at::Tensor& means,
+                               const std::array<double, 3>& origin, const at::Tensor& colors,
                                const at::Tensor& grad_colors, const at::Tensor& mean,
                                const at::Tensor& square, const std::optional<at::Tensor>& seen,
                                int64_t degree, int64_t head, double head_rate, double tail_rate,

@@ -21,7 +21,7 @@ STEADYVIEW_HOST_DEVICE void load_directions(const Harmonics<T>& h, int64_t first
                                             Directions<T>& d) {
   for (int64_t l = 0; l < kBlock; ++l) {
     const T* row = h.directions + 3 * (first + (l < n ? l : n - 1));
-    for (int k = 0; k < 3; ++k) d.xyz[k][l] = row[k];
+    for (int k = 0; k < 3; ++k) d.xyz[k][l] = row[k] - h.origin[k];
   }
   for (int l = 0; l < kBlock; ++l) {
     T squared = 0;
@@ -65,7 +65,10 @@ void forward(const Harmonics<T>& h, int64_t first, int64_t last) {
           for (int j = 0; j < 3; ++j) sum[j] += basis[k][l] * c[3 * k + j];
         }
       }
-      for (int j = 0; j < 3; ++j) h.colors[3 * (i + l) + j] = sum[j];
+      for (int j = 0; j < 3; ++j) {
+        const T shade = sum[j] + T(0.5);
+        h.colors[3 * (i + l) + j] = !h.shaded ? sum[j] : shade < 0 ? T(0) : shade;
+      }
     }
   }
 }
@@ -174,7 +177,7 @@ void harmonics_gradient_rows(const HarmonicsGradient<double>& g, int64_t first, 
 // The gradients by the coefficients go no farther than the first-level cache.
 void harmonics_adam_rows(const HarmonicsGradient<float>& gradient, const Adam& adam, int64_t first,
                          int64_t last) {
-  float by[kStepped * 3 * (kMostDegree + 1) * (kMostDegree + 1)];
+  float by[kStepped * 3 * (kMostDegree + 1) * (kMostDegree + 1)], by_colors[kStepped * 3];
   const Rates rates(adam, 0);
   for (int64_t i = first; i < last; i += kStepped) {
     const int64_t n = least(kStepped, last - i);
@@ -186,6 +189,11 @@ void harmonics_adam_rows(const HarmonicsGradient<float>& gradient, const Adam& a
     g.grad_colors += 3 * i;
     g.grad_directions += 3 * i;
     g.grad_coefficients = by;
+    if (h.shaded) {
+      const float* colors = h.colors + 3 * i;
+      for (int64_t k = 0; k < 3 * n; ++k) by_colors[k] = colors[k] > 0 ? g.grad_colors[k] : 0.0f;
+      g.grad_colors = by_colors;
+    }
     backward_of(g, 0, n);
     adam_range(adam, rates, 0, i, i + n, by);
   }

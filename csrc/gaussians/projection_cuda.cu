@@ -81,7 +81,8 @@ __global__ void write_poses(const double* sums, int64_t cameras, float* views, f
 
 // The unit direction; returns 1 / the length before, or 0.
 __device__ float unit_direction(const Harmonics<float>& h, int64_t i, float* unit) {
-  const float* d = h.directions + 3 * i;
+  float d[3];
+  for (int k = 0; k < 3; ++k) d[k] = h.directions[3 * i + k] - h.origin[k];
   const float squared = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
   const float inverse = squared > 0 ? 1 / root(squared) : 0;
   for (int k = 0; k < 3; ++k) unit[k] = d[k] * inverse;
@@ -103,12 +104,14 @@ __global__ void harmonics_kernel(Harmonics<float> h) {
       for (int j = 0; j < 3; ++j) sum[j] += basis[k] * c[3 * k + j];
     }
   }
-  for (int j = 0; j < 3; ++j) h.colors[3 * i + j] = sum[j];
+  for (int j = 0; j < 3; ++j) {
+    const float shade = sum[j] + 0.5f;
+    h.colors[3 * i + j] = !h.shaded ? sum[j] : shade < 0 ? 0 : shade;
+  }
 }
 
 // A gradient of 0 is none, whatever the coefficients: those that are not finite are not drawn.
-__device__ bool has_gradient(const HarmonicsGradient<float>& g, int64_t i) {
-  const float* v = g.grad_colors + 3 * i;
+__device__ bool has_gradient(const HarmonicsGradient<float>& g, int64_t i, const float* v) {
   return (!g.forward.masks || g.forward.masks[i]) && (v[0] != 0 || v[1] != 0 || v[2] != 0);
 }
 
@@ -119,10 +122,10 @@ __global__ void harmonics_gradient_kernel(HarmonicsGradient<float> g) {
   const int64_t i = first_item();
   if (i >= h.count) return;
   float unit[3], basis[terms], slopes[terms][3], by_unit[3] = {};
-  const bool wanted = has_gradient(g, i);
+  const float *c = h.coefficients + i * h.terms * 3, *v = g.grad_colors + 3 * i;
+  const bool wanted = has_gradient(g, i, v);
   const float inverse = unit_direction(h, i, unit);
   harmonics<degree, true>(unit[0], unit[1], unit[2], basis, slopes);
-  const float *c = h.coefficients + i * h.terms * 3, *v = g.grad_colors + 3 * i;
   float* grad = g.grad_coefficients + i * h.terms * 3;
   for (int k = 0; k < terms; ++k) {
     const float share = wanted ? basis[k] : 0;
@@ -149,8 +152,11 @@ __global__ void harmonics_adam_kernel(HarmonicsGradient<float> g, Adam a) {
   float unit[3], basis[terms], slopes[terms][3], by_unit[3] = {};
   const float inverse = unit_direction(h, i, unit);
   harmonics<degree, true>(unit[0], unit[1], unit[2], basis, slopes);
-  const float* v = g.grad_colors + 3 * i;
-  const bool wanted = has_gradient(g, i), stepped = !a.seen || a.seen[i];
+  float v[3];
+  for (int j = 0; j < 3; ++j) {
+    v[j] = h.shaded && !(h.colors[3 * i + j] > 0) ? 0 : g.grad_colors[3 * i + j];
+  }
+  const bool wanted = has_gradient(g, i, v), stepped = !a.seen || a.seen[i];
   for (int64_t k = 0; k < h.terms; ++k) {
     const int64_t at = (i * h.terms + k) * 3;
     const float* c = a.values + at;

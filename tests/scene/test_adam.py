@@ -84,21 +84,27 @@ def test_what_does_not_fit_is_named(torch) -> None:
 )
 def test_harmonics_step_by_the_gradient_of_their_colours(torch, count, terms, degree) -> None:
     from steadyview import ops
-    from steadyview.scene.adam import Adam
+    from steadyview.scene.adam import Adam, shade
 
     ours, theirs = parameter(torch, count, terms, 3), parameter(torch, count, terms, 3)
-    directions, by_colors = parameter(torch, count, 3), torch.cos(parameter(torch, count, 3, 1))
+    means, by_colors = parameter(torch, count, 3), torch.cos(parameter(torch, count, 3, 1))
+    centre = [0.5, -1.0, 2.0]
     seen = torch.arange(count) % 3 > 0
     optimizers = [
         Adam([{"params": [x], "lr": 0.02, "head": 3, "tail_lr": 0.005}]) for x in (ours, theirs)
     ]
     for mask in (None, None, seen):
         by_colors = torch.sin(by_colors.detach()).squeeze(-1)
-        found = optimizers[0].step_harmonics(ours, directions, by_colors, degree, mask)
-        theirs.grad = directions.grad = None
-        ops.spherical_harmonics(degree, directions, theirs).backward(by_colors)
+        colors = shade(ours, means, centre, degree)
+        found = optimizers[0].step_harmonics(ours, means, centre, colors, by_colors, degree, mask)
+        theirs.grad = means.grad = None
+        directions = means - torch.tensor(centre)
+        expected = (ops.spherical_harmonics(degree, directions, theirs) + 0.5).clamp(min=0)
+        assert 0 < int((expected == 0).sum()) < expected.numel() or count == 1
+        torch.testing.assert_close(colors, expected.detach(), rtol=1e-5, atol=1e-5)
+        expected.backward(by_colors)
         optimizers[1].step(seen=mask)
-        torch.testing.assert_close(found, directions.grad, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(found, means.grad, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
     for name in ("exp_avg", "exp_avg_sq"):
         moments = [x.state[y][name] for x, y in zip(optimizers, (ours, theirs), strict=True)]
@@ -110,10 +116,12 @@ def test_harmonics_of_another_shape_are_named(torch) -> None:
 
     harmonics = parameter(torch, 9, 4, 3)
     optimizer = Adam([{"params": [harmonics], "lr": 0.1}])
-    grad = torch.ones(9, 3)
+    grad, centre = torch.ones(9, 3), [0.0, 0.0, 0.0]
     with pytest.raises(ValueError, match="degree"):
-        optimizer.step_harmonics(harmonics, grad, grad, 2)
-    with pytest.raises(ValueError, match="directions"):
-        optimizer.step_harmonics(harmonics, grad[1:], grad, 1)
+        optimizer.step_harmonics(harmonics, grad, centre, grad, grad, 2)
+    with pytest.raises(ValueError, match="means"):
+        optimizer.step_harmonics(harmonics, grad[1:], centre, grad, grad, 1)
+    with pytest.raises(ValueError, match=r"harmonics_adam_step: colors"):
+        optimizer.step_harmonics(harmonics, grad, centre, grad[1:], grad, 1)
     with pytest.raises(ValueError, match="grad_colors"):
-        optimizer.step_harmonics(harmonics, grad, grad.double(), 1)
+        optimizer.step_harmonics(harmonics, grad, centre, grad, grad.double(), 1)

@@ -109,10 +109,28 @@ def test_gradients_are_averaged_over_the_views_that_see(densify, torch) -> None:
     observed(torch, control, [3e-4, 3e-4])
     means2d = torch.zeros((1, 2, 2), requires_grad=True)
     means2d.grad = torch.zeros((1, 2, 2))
-    radii = torch.tensor([[[3, 3], [0, 0]]])  # the second is not seen
+    radii = torch.tensor([[[3, 3], [0, 0]]], dtype=torch.int32)  # the second is not seen
     control.observe({"means2d": means2d, "radii": radii, "width": 9, "height": 9, "n_cameras": 1})
     control.refine(600, parameters, optimizer)
     assert parameters["harmonics"][:, 0, 0].tolist() == [0, 1, 1]
+
+
+def test_lengths_are_those_of_torch(densify, torch) -> None:
+    control = densify.DensityControl(densify.DensityOptions(), 1.0)
+    draw = torch.Generator().manual_seed(0)
+    expected, seen = torch.zeros(9001), torch.zeros(9001)
+    for _ in range(2):
+        means2d = torch.zeros((3, 9001, 2), requires_grad=True)
+        means2d.grad = torch.randn((3, 9001, 2), generator=draw)
+        radii = torch.randint(0, 3, (3, 9001, 2), generator=draw, dtype=torch.int32)
+        control.observe(
+            {"means2d": means2d, "radii": radii, "width": 64, "height": 48, "n_cameras": 3}
+        )
+        scaled = means2d.grad * torch.tensor([96.0, 72.0])
+        expected += scaled.norm(dim=-1).sum(0)
+        seen += (radii > 0).all(-1).sum(0)
+    torch.testing.assert_close(control._gradients, expected)
+    assert torch.equal(control._seen, seen)
 
 
 def test_absolute_gradients_are_used_when_asked(densify, torch) -> None:
@@ -120,7 +138,7 @@ def test_absolute_gradients_are_used_when_asked(densify, torch) -> None:
     control = densify.DensityControl(densify.DensityOptions(absgrad=True), 1.0)
     means2d = torch.zeros((1, 1, 2), requires_grad=True)
     means2d.grad, means2d.absgrad = torch.zeros(1, 1, 2), torch.ones(1, 1, 2)
-    radii = torch.ones((1, 1, 2))
+    radii = torch.ones((1, 1, 2), dtype=torch.int32)
     control.observe({"means2d": means2d, "radii": radii, "width": 9, "height": 9, "n_cameras": 1})
     control.refine(600, parameters, optimizer)
     assert len(parameters["means"]) == 2

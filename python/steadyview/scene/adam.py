@@ -1,5 +1,6 @@
 """The optimiser of a fit (C++ room `gaussians`): Adam in one pass over each parameter."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -7,9 +8,25 @@ from torch import Tensor
 
 from steadyview.ops._library import extension
 
-__all__ = ["Adam"]
+__all__ = ["Adam", "shade"]
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-15
+
+
+def shade(harmonics: Tensor, means: Tensor, centre: Sequence[float], degree: int) -> Tensor:
+    """Colours `(N, 3)` of Gaussians seen from a point: harmonics + 0.5, at least 0.
+
+    Args:
+        harmonics: `(N, K, 3)`, float32 as all.
+        means: `(N, 3)`.
+        centre: the point.
+        degree: of the harmonics that are used, 0 to 4.
+
+    Returns:
+        Without gradients: `Adam.step_harmonics` makes them.
+    """
+    colors: Tensor = extension.shade_gaussians(harmonics.detach(), means.detach(), centre, degree)
+    return colors
 
 
 class Adam(torch.optim.Optimizer):
@@ -51,7 +68,9 @@ class Adam(torch.optim.Optimizer):
     def step_harmonics(
         self,
         harmonics: Tensor,
-        directions: Tensor,
+        means: Tensor,
+        centre: Sequence[float],
+        colors: Tensor,
         grad_colors: Tensor,
         degree: int,
         seen: Tensor | None = None,
@@ -62,20 +81,22 @@ class Adam(torch.optim.Optimizer):
 
         Args:
             harmonics: `(N, K, 3)`, one of the parameters.
-            directions: `(N, 3)` from the camera, of any length, float32 as all.
-            grad_colors: `(N, 3)` gradient by `spherical_harmonics(degree, directions, harmonics)`.
+            means: `(N, 3)`, float32 as all.
+            centre: of the camera.
+            colors: `(N, 3)`, what `shade(harmonics, means, centre, degree)` gave.
+            grad_colors: `(N, 3)`, the gradient by them.
             degree: as there.
             seen: as for `step`.
 
         Returns:
-            `(N, 3)` gradient by the directions, of the harmonics as they were.
+            `(N, 3)`, what follows from it for the means, by the harmonics as they were.
         """
         group = next(group for group in self.param_groups if group["params"][0] is harmonics)
         head = 3 * harmonics.shape[1] if group["head"] is None else group["head"]
         moments = self._moments(harmonics)
         gradient: Tensor = extension.harmonics_adam_step(
-            harmonics.detach(), directions.detach(), grad_colors, *moments, seen, degree, head,
-            *self._rates(group),
+            harmonics.detach(), means.detach(), centre, colors.detach(), grad_colors, *moments,
+            seen, degree, head, *self._rates(group),
         )  # fmt: skip
         return gradient
 

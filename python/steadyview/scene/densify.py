@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from steadyview.errors import OptionError
+from steadyview.ops._library import extension
 from steadyview.ops.gaussian_stages import in_view
 
 __all__ = ["DensityControl", "DensityOptions", "rotate"]
@@ -120,15 +121,18 @@ class DensityControl:
         """
         means2d = meta["means2d"]
         gradient = means2d.absgrad if self.options.absgrad else means2d.grad
-        size = gradient.new_tensor([meta["width"], meta["height"]])
-        x, y = (gradient * (0.5 * size * meta["n_cameras"])).unbind(-1)  # (C, N)
-        length = (x * x + y * y).sqrt_()  # 0 of what is not seen; hypot() takes five times as long
-        seen = in_view(meta["radii"])
         if self._gradients is None or self._seen is None:
-            self._gradients = torch.zeros_like(length[0])
-            self._seen = torch.zeros_like(length[0])
-        self._gradients += length.sum(0)
-        self._seen += seen.sum(0)
+            self._gradients = torch.zeros_like(gradient[0, :, 0])
+            self._seen = torch.zeros_like(gradient[0, :, 0])
+        scale_x, scale_y = (0.5 * meta[size] * meta["n_cameras"] for size in ("width", "height"))
+        if gradient.is_cpu and gradient.dtype == torch.float32:
+            extension.gather_gradients(
+                gradient.contiguous(), meta["radii"], scale_x, scale_y, self._gradients, self._seen
+            )
+            return
+        x, y = gradient.unbind(-1)  # (C, N)
+        self._gradients += torch.hypot(scale_x * x, scale_y * y).sum(0)  # 0 of what is not seen
+        self._seen += in_view(meta["radii"]).sum(0)
 
     @torch.no_grad()
     def refine(

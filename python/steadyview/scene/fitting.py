@@ -13,9 +13,9 @@ from torch import Tensor
 
 from steadyview.errors import OptionError
 from steadyview.ops._cameras import check_cameras
-from steadyview.ops.gaussian_stages import in_view, spherical_harmonics
+from steadyview.ops.gaussian_stages import in_view
 from steadyview.ops.gaussians import rasterization
-from steadyview.scene.adam import Adam
+from steadyview.scene.adam import Adam, shade
 from steadyview.scene.densify import DensityControl, DensityOptions
 from steadyview.scene.gaussians import Gaussians
 from steadyview.scene.interrupt import deferred_interrupt
@@ -242,7 +242,7 @@ class Photographs:
         self.viewmats = self._numbers("viewmats", viewmats, (C, 4, 4))
         self.Ks = self._numbers("Ks", Ks, (C, 3, 3))
         check_cameras(viewmats=self.viewmats.double(), Ks=self.Ks.double())
-        self.centres = torch.linalg.inv(self.viewmats)[:, :3, 3]
+        self.centres = torch.linalg.inv(self.viewmats)[:, :3, 3].tolist()
         self.masks = None
         if masks is not None:
             self.masks = self._numbers("masks", masks, (C, self.height, self.width))
@@ -310,9 +310,9 @@ class _Fit:
         target, mask = self.photos.target(index)
         degree = self._sh_degree(step)
         # The harmonics' part of the graph is cut out: their gradient goes straight to Adam.
-        directions = self.parameters["means"].detach() - self.photos.centres[index]
-        colors = spherical_harmonics(degree, directions, self.parameters["harmonics"].detach())
-        colors = colors.add_(0.5).clamp_(min=0).requires_grad_()
+        means, harmonics = self.parameters["means"], self.parameters["harmonics"]
+        centre = self.photos.centres[index]
+        colors = shade(harmonics, means, centre, degree).requires_grad_()
         image, _, meta = self._draw(index, self._background(), colors, None)
         watching = control.active(step)
         if watching:
@@ -325,21 +325,14 @@ class _Fit:
         decay = 0.01 ** (step / options.steps)
         self.optimizer.param_groups[0]["lr"] = options.lr_means * self.extent * decay
         seen = in_view(meta["radii"][0]) if options.visible_adam else None
-        self._step_harmonics(directions, colors, degree, seen)
+        assert colors.grad is not None
+        assert means.grad is not None
+        means.grad += self.optimizer.step_harmonics(
+            harmonics, means, centre, colors, colors.grad, degree, seen
+        )
         self.optimizer.step(seen=seen)
         control.refine(step, self.parameters, self.optimizer)
         return float(loss.detach())
-
-    @torch.no_grad()
-    def _step_harmonics(
-        self, directions: Tensor, colors: Tensor, degree: int, seen: Tensor | None
-    ) -> None:
-        by_means = self.parameters["means"].grad
-        assert colors.grad is not None
-        assert by_means is not None
-        by_means += self.optimizer.step_harmonics(
-            self.parameters["harmonics"], directions, colors.grad * (colors > 0), degree, seen
-        )
 
     @torch.no_grad()
     def look(self) -> np.ndarray:
