@@ -19,7 +19,12 @@ counted apart.
 Tried for the filling (same views; border, inside, dB): all known pixels as sources, not the rim
 alone -0.4, -0.7; a rim of 2 or 3 pixels -0.1, 0; cells of four children, no blend with the coarser
 level -0.3, 0; thresholds of 0.5 and 0.8 in place of 0.8 and 0.95 0, -0.8; a relaxation on every
-level 0, +0.1.
+level 0, +0.1. Gaps of 3 across any line, the farther end's colour where its ends differ in depth,
+cost 0.3 inside (garden 1.0); only lines with both ends on the farthest surface 0.14 (0.1); lines
+between ends of one surface, whichever, 0.16 (0.6); of the farthest surface first 0.6; not as
+sources of the pyramid 0.3. What is left is the noise of two pixels where the pyramid has a mean.
+
+8192 x 8192: 10 ns a pixel, 2.5 times a copy into new memory, as at 2048 x 2048.
 """
 
 from __future__ import annotations

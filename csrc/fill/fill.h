@@ -21,11 +21,11 @@ int64_t fill_cells(int64_t height, int64_t width);
 // Fills holes from their rims; see python/steadyview/ops/fill.py.
 //
 // A gap of up to `gap` pixels on one of four lines is interpolated between its ends: of the lines
-// that qualify, that whose ends differ least. Of what is left, the rim (known pixels that touch a
-// hole) is averaged down a pyramid (pull), and holes take what the coarser level has (push). Push
-// is bilinear, P, and pull its transpose: with values v and weights w <= 1 of a level, the next one
-// has the weight s = P^T w, cut off at 1, and the value P^T (w v) / s. Back down, a value is
-// w v + (1 - w) P v.
+// that qualify (with depth, on the farthest surface around), that whose ends differ least. Of what
+// is left, the rim (known pixels that touch a hole) is averaged down a pyramid (pull), and holes
+// take what the coarser level has (push). Push is bilinear, P, and pull its transpose: with values
+// v and weights w <= 1 of a level, the next one has the weight s = P^T w, cut off at 1, and the
+// value P^T (w v) / s. Back down, a value is w v + (1 - w) P v.
 //
 // With depth, a rim pixel counts less the nearer it is than the other ends of the hole's lines that
 // start there: the farther side of a hole fills it.

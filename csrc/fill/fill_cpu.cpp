@@ -320,13 +320,12 @@ void gradients_of_gaps(const Picture<T>& p, T* grad_image) {
   const int64_t pixels = p.pixels();
   for_rows(f.height, [&](int64_t y) {
     for_bytes(s.known + y * f.width, 1, f.width, [&](int64_t x) {
-      gather_gaps(s.known, s.kept, f.depth ? s.depth : nullptr, f.height, f.width, f.gap, y, x,
-                  [&](int64_t from, T weight) {
-                    T* to = grad_image + y * f.width + x;
-                    for (int64_t c = 0; c < f.channels; ++c) {
-                      to[c * pixels] += weight * grad_image[c * pixels + from];
-                    }
-                  });
+      gather_gaps<T>(s.known, s.kept, f.height, f.width, f.gap, y, x, [&](int64_t from, T weight) {
+        T* to = grad_image + y * f.width + x;
+        for (int64_t c = 0; c < f.channels; ++c) {
+          to[c * pixels] += weight * grad_image[c * pixels + from];
+        }
+      });
     });
   });
   for_rows(f.height, [&](int64_t y) {

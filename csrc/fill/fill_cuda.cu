@@ -208,12 +208,11 @@ __global__ void gradients_of_gaps(FillHolesGradient<T> g) {
     const Pixel p = pixel_of(f, i);
     const int64_t image = p.n * pixels;
     T* grad = g.grad_image + p.n * f.channels * pixels;
-    gather_gaps(f.scratch.known + image, f.scratch.kept + image,
-                f.depth ? f.scratch.depth + image : nullptr, f.height, f.width, f.gap, p.y, p.x,
-                [&](int64_t from, T weight) {
-                  for (int64_t c = 0; c < f.channels; ++c)
-                    grad[c * pixels + p.at] += weight * grad[c * pixels + from];
-                });
+    gather_gaps<T>(f.scratch.known + image, f.scratch.kept + image, f.height, f.width, f.gap, p.y,
+                   p.x, [&](int64_t from, T weight) {
+                     for (int64_t c = 0; c < f.channels; ++c)
+                       grad[c * pixels + p.at] += weight * grad[c * pixels + from];
+                   });
   }
 }
 

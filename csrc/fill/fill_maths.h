@@ -12,7 +12,7 @@ namespace steadyview::filling {
 // Ends of a line this much nearer than the other end are of another surface; up to the second, of
 // the same one. Between them a rim pixel's weight fades.
 inline constexpr double kOtherSurface = 0.8, kSameSurface = 0.95;
-// An end of a gap nearer than this share of the other's depth is foreground.
+// An end of a gap nearer than this share of the farthest end's depth is foreground.
 inline constexpr double kForeground = 0.9;
 
 // Four lines and eight directions; direction d + 4 is the opposite of d.
@@ -47,29 +47,33 @@ struct Gap {
   int64_t near, away;
 };
 
-// How much of the value at `away` a pixel takes; the rest is the value at `near`. With depths, the
-// farther end alone where they are at different ones.
-template <typename T>
-STEADYVIEW_HOST_DEVICE T gap_share(int64_t near, int64_t away, T depth_near, T depth_away) {
-  if (depth_near < T(kForeground) * depth_away) return T(1);
-  if (depth_away < T(kForeground) * depth_near) return T(0);
-  return static_cast<T>(near) / static_cast<T>(near + away);
-}
-
 // The line across a gap through hole pixel (y, x) whose ends differ least in `image`, one image's
-// channels. steps(direction) are those to a known pixel, 0 where they are more than the gap.
+// channels. steps(direction) are those to a known pixel, 0 where they are more than the gap. With
+// depth, both ends must be on the farthest surface that is met in any direction: a crack between
+// foreground and background is the background's, which the pyramid knows by more than one pixel.
 template <typename T, typename Steps>
-STEADYVIEW_HOST_DEVICE Gap find_gap(const T* image, int64_t channels, int64_t height, int64_t width,
-                                    int64_t gap, int64_t y, int64_t x, Steps steps) {
+STEADYVIEW_HOST_DEVICE Gap find_gap(const T* image, const T* depth, int64_t channels,
+                                    int64_t height, int64_t width, int64_t gap, int64_t y,
+                                    int64_t x, Steps steps) {
+  const int64_t at = y * width + x;
+  T ends[8] = {}, farthest = 0;
+  for (int direction = 0; depth && direction < 8; ++direction) {
+    const int64_t count = steps(direction);
+    if (count == 0) continue;
+    ends[direction] = depth[at + count * (step_y(direction) * width + step_x(direction))];
+    farthest = ends[direction] > farthest ? ends[direction] : farthest;
+  }
   // Without branches, which would be guessed wrong half of the time.
   Gap best{-1, 0, 0};
   T least_difference = T(0);
   for (int line = 0; line < 4; ++line) {
     const int64_t near = steps(line), away = steps(line + 4);
-    const bool whole = (near > 0) & (away > 0) & (near + away <= gap + 1);
+    const bool whole = (near > 0) & (away > 0) & (near + away <= gap + 1) &
+                       (ends[line] >= T(kForeground) * farthest) &
+                       (ends[line + 4] >= T(kForeground) * farthest);
     const int64_t step = step_y(line) * width + step_x(line);
-    const T* a = image + y * width + x + (whole ? near * step : 0);
-    const T* b = image + y * width + x - (whole ? away * step : 0);
+    const T* a = image + at + (whole ? near * step : 0);
+    const T* b = image + at - (whole ? away * step : 0);
     T difference = 0;
     for (int64_t c = 0; c < channels; ++c) {
       difference += std::fabs(a[c * height * width] - b[c * height * width]);
@@ -89,12 +93,11 @@ template <typename T, typename Steps>
 STEADYVIEW_HOST_DEVICE uint8_t fill_gap(T* values, T* depth, int64_t channels, int64_t height,
                                         int64_t width, int64_t gap, int64_t y, int64_t x,
                                         Steps steps) {
-  const Gap found = find_gap(values, channels, height, width, gap, y, x, steps);
+  const Gap found = find_gap(values, depth, channels, height, width, gap, y, x, steps);
   if (found.line < 0) return 0;
   const int64_t step = step_y(found.line) * width + step_x(found.line), at = y * width + x;
   const int64_t a = at + found.near * step, b = at - found.away * step;
-  const T share =
-      gap_share(found.near, found.away, depth ? depth[a] : T(0), depth ? depth[b] : T(0));
+  const T share = static_cast<T>(found.near) / static_cast<T>(found.near + found.away);
   for (int64_t c = 0; c < channels; ++c) {
     T* plane = values + c * height * width;
     plane[at] = plane[a] + share * (plane[b] - plane[a]);
@@ -106,22 +109,15 @@ STEADYVIEW_HOST_DEVICE uint8_t fill_gap(T* values, T* depth, int64_t channels, i
 // What a known pixel gets from the gradients of the pixels that were filled across gaps from it:
 // calls add(pixel, weight).
 template <typename T, typename Add>
-STEADYVIEW_HOST_DEVICE void gather_gaps(const uint8_t* known, const uint8_t* kept, const T* depth,
-                                        int64_t height, int64_t width, int64_t gap, int64_t y,
-                                        int64_t x, Add add) {
+STEADYVIEW_HOST_DEVICE void gather_gaps(const uint8_t* known, const uint8_t* kept, int64_t height,
+                                        int64_t width, int64_t gap, int64_t y, int64_t x, Add add) {
   const int64_t at = y * width + x;
   for (int direction = 0; direction < 8; ++direction) {
     const int64_t length = steps_to_known(known, height, width, y, x, direction, gap + 1);
-    if (length < 2) continue;
-    const int64_t step = step_y(direction) * width + step_x(direction), other = at + length * step;
+    const int64_t step = step_y(direction) * width + step_x(direction);
     for (int64_t s = 1; s < length; ++s) {
       if (kept[at + s * step] != 2 + (direction & 3)) continue;
-      // A line's end in its own direction is `near`: this pixel is that, seen from the other side.
-      const bool near = direction >= 4;
-      const T here = depth ? depth[at] : T(0), there = depth ? depth[other] : T(0);
-      const T share =
-          near ? gap_share(s, length - s, here, there) : gap_share(length - s, s, there, here);
-      add(at + s * step, near ? T(1) - share : share);
+      add(at + s * step, static_cast<T>(length - s) / static_cast<T>(length));
     }
   }
 }

@@ -33,21 +33,23 @@ def fill_gaps(values, known, z, gap):
     """Fills in place; what is then known."""
     kept = known.copy()
     for y, x in np.argwhere(~known):
-        best = np.inf
+        best, farthest = np.inf, 0
+        for dy, dx in (*LINES, *((-dy, -dx) for dy, dx in LINES)):
+            end = walk(known, y, x, dy, dx)
+            if z is not None and end and end[1] <= gap:
+                farthest = max(farthest, z[end[0]])
         for dy, dx in LINES:
             ends = walk(known, y, x, dy, dx), walk(known, y, x, -dy, -dx)
             if None in ends or ends[0][1] + ends[1][1] > gap + 1:
                 continue
+            if z is not None and min(z[ends[0][0]], z[ends[1][0]]) < 0.9 * farthest:
+                continue  # foreground
             (a, near), (b, away) = ends
             first, second = values[:, a[0], a[1]], values[:, b[0], b[1]]
             difference = np.abs(first - second).sum()
             if difference >= best:
                 continue
             best, share = difference, near / (near + away)
-            if z is not None and z[a] < 0.9 * z[b]:
-                share = 1
-            elif z is not None and z[b] < 0.9 * z[a]:
-                share = 0
             kept[y, x] = True
             values[:, y, x] = (1 - share) * values[(slice(None), *a)] + share * values[
                 (slice(None), *b)
