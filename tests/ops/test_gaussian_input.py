@@ -188,3 +188,46 @@ def test_splats_that_overflow_are_counted(torch, ops, size):
     values["scales"][:] = 1e12
     with pytest.raises(ValueError, match="1 Gaussians have a number that is not finite"):
         ops.rasterization(**values, width=WIDTH, height=HEIGHT, strict=True)
+
+
+def test_whole_numbers_and_what_is_invalid_are_named(torch, ops):
+    values = scene(torch)
+    for name, number in (("width", 40.5), ("height", "30"), ("tile_size", 16.0)):
+        sizes = {"width": WIDTH, "height": HEIGHT, name: number}
+        with pytest.raises(TypeError, match=f"{name} must be a whole number, got {number!r}"):
+            ops.rasterization(**values, **sizes)
+    with pytest.raises(TypeError, match="sh_degree must be a whole number"):
+        ops.rasterization(**values, width=WIDTH, height=HEIGHT, sh_degree=2.5)
+    for name, place, number, where in (
+        ("means", (3, 1), float("nan"), "means"),
+        ("colors", (4, 2), float("inf"), "colors"),
+        ("quats", 5, 0.0, "rotation of length 0"),
+    ):
+        given = {key: value.clone() for key, value in values.items()}
+        given["means"][3:6] = torch.tensor([0.0, 0.0, 3.0])  # in view
+        given[name][place] = number
+        with pytest.raises(ValueError, match=f"not finite: .*{where}"):
+            ops.rasterization(**given, width=WIDTH, height=HEIGHT, strict=True)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_no_cameras(torch, ops, packed):
+    values = scene(torch)
+    for name in ("viewmats", "Ks", "backgrounds"):
+        values[name] = values[name][:0]
+    for degree in (None, 1):
+        if degree is not None:
+            values["colors"] = torch.zeros((60, 4, 3), dtype=torch.float64)
+        image, alphas, _ = ops.rasterization(
+            **values, width=WIDTH, height=HEIGHT, packed=packed, sh_degree=degree
+        )
+        assert image.shape == (0, HEIGHT, WIDTH, 3)
+        assert alphas.shape == (0, HEIGHT, WIDTH, 1)
+
+
+def test_a_pinhole_camera_sees_nothing_behind_it(torch, ops):
+    values = scene(torch)
+    values["means"][:, 2] = -values["means"][:, 2]
+    values["viewmats"] = torch.eye(4, dtype=torch.float64)[None]
+    _, alphas, _ = ops.rasterization(**values, width=WIDTH, height=HEIGHT, near_plane=-99.0)
+    assert alphas.sum() == 0

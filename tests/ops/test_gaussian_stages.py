@@ -259,3 +259,22 @@ def test_meta_is_a_mapping_with_all_its_keys(torch, ops):
     assert found.get("other") is None
     with pytest.raises(KeyError):
         found["other"]
+
+
+@pytest.mark.parametrize("depths", [(-3.0, -2.0), (-2.0, -3.0), (-3.0, 2.0), (2.0, -3.0)])
+def test_lists_of_an_orthographic_camera_that_sees_behind(torch, ops, depths):
+    """Negative depths, too, are listed front to back: the lists make the same picture."""
+    means = torch.tensor([[0.0, 0.0, z] for z in depths])
+    colors, eye = torch.eye(3)[:2], torch.eye(4)[None]
+    K = torch.tensor([[[8.0, 0, 4], [0, 8, 4], [0, 0, 1]]])
+    image, _, meta = ops.rasterization(
+        means, torch.eye(4)[[0, 0]], torch.full((2, 3), 0.3), torch.full((2,), 0.9), colors, eye, K,
+        8, 8, near_plane=-5.0, camera_model="ortho", packed=False,
+    )  # fmt: skip
+    listed, _ = ops.rasterize_to_pixels(
+        meta["means2d"], meta["conics"], colors[None], meta["opacities"], 8, 8, 16,
+        meta["isect_offsets"], meta["flatten_ids"],
+    )  # fmt: skip
+    assert torch.equal(image, listed)
+    nearest = 0 if depths[0] < depths[1] else 1
+    assert image[0, 4, 4].argmax() == nearest

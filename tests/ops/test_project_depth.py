@@ -305,11 +305,16 @@ def test_bad_arguments_name_themselves(torch, ops):
         ("renderer must be one of splat", (*good, cameras), {"renderer": "points"}),
         ("tolerance must not", (*good, cameras), {"tolerance": torch.nan}),
         ("sigma must be positive", (*good, cameras), {"sigma": 0}),
+        ("disoccluded_below must be 0 to 1", (*good, cameras), {"disoccluded_below": torch.nan}),
         ("output_size must be", (*good, cameras), {"output_size": (3, -2)}),
+        (r"output_size must be \(width, height\)", (*good, cameras), {"output_size": (3, 2, 1)}),
+        (r"output_size must be \(width, height\)", (*good, cameras), {"output_size": 3}),
         ("output_size must have at most", (*good, cameras), {"output_size": (65536, 65536)}),
     ]:
         with pytest.raises(ValueError, match=match):
             ops.project_depth(*arguments, **options)
+    with pytest.raises(TypeError, match=r"output_size\[0\] must be a whole number, got 3.5"):
+        ops.project_depth(*good, cameras, output_size=(3.5, 2))
 
 
 def test_docstring_example(torch, ops):

@@ -172,6 +172,14 @@ def test_bad_arguments_name_themselves(torch, dynamics):
                 broken[0, 1] = value
                 with pytest.raises(ValueError, match=f"^{name} must be finite and invertible"):
                     dynamics.rigid_flow(*good[:i], broken, *good[i + 1 :])
+        with pytest.raises(TypeError, match=f"^{name} must be a torch.Tensor"):
+            dynamics.rigid_flow(*good[:i], good[i].numpy(), *good[i + 1 :])
+    with pytest.raises(TypeError, match=r"backward must be a torch\.Tensor"):
+        dynamics.flow_occlusion(flow, flow.numpy())
+    with pytest.raises(TypeError, match=r"rigid must be a torch\.Tensor"):
+        dynamics.residual_motion(flow, flow.numpy())
+    with pytest.raises(TypeError, match=r"valid must be a torch\.Tensor"):
+        dynamics.largest_valid_rectangle((depth > 0).numpy())
     with pytest.raises(ValueError, match="forward must be"):
         dynamics.flow_occlusion(flow[0], flow)
     with pytest.raises(ValueError, match="backward must be"):

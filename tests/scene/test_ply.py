@@ -87,6 +87,11 @@ def test_every_truncation_is_noticed(tmp_path: Path, text: bool) -> None:
         ),
         ("ply\nformat ascii 1.0\nelement v 1\nproperty int x\nend_header\nseven\n", "seven"),
         (
+            "ply\nformat ascii 1.0\nelement v 2\nproperty int x\nproperty int y\n"
+            "end_header\n1 2\n3",
+            "truncated.* Row 1 of 'v' takes 2 values, 1 are there",
+        ),
+        (
             "ply\nformat binary_little_endian 1.0\nelement v 99999999999999\nproperty int x\n"
             "end_header\n",
             "truncated",

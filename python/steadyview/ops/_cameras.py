@@ -1,11 +1,16 @@
 """Cameras, depths and sizes as the operators that project take them; internal."""
 
+import numbers
+from typing import Any
+
 import torch
 from torch import Tensor
 
 __all__ = [
     "cameras",
     "check_cameras",
+    "check_whole",
+    "clip_near",
     "depth_maps",
     "inverse_view",
     "size_or",
@@ -86,6 +91,11 @@ def target_from_source(
     return transform, same
 
 
+def clip_near(near_plane: float, camera_model: str) -> float:
+    """A pinhole camera sees nothing behind it; the others' formulas hold there."""
+    return max(near_plane, 0.0) if camera_model == "pinhole" else near_plane
+
+
 def depth_maps(depth: Tensor, image: Tensor) -> Tensor:
     N, _, H, W = image.shape
     if tuple(depth.shape) not in ((N, H, W), (N, 1, H, W)):
@@ -97,10 +107,21 @@ def depth_maps(depth: Tensor, image: Tensor) -> Tensor:
     return depth.reshape(N, H, W)
 
 
+def check_whole(**sizes: Any) -> None:
+    """Raises TypeError unless all are whole numbers. A compiled graph goes without."""
+    for name, value in {} if torch.compiler.is_compiling() else sizes.items():
+        if not isinstance(value, numbers.Integral | torch.SymInt | Tensor):
+            raise TypeError(f"{name} must be a whole number, got {value!r}")
+
+
 def size_or(name: str, size: tuple[int, int] | None, default: tuple[int, int]) -> tuple[int, int]:
     if size is None:
         return default
-    width, height = size
+    try:
+        width, height = size
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be (width, height), got {size!r}") from None
+    check_whole(**{f"{name}[0]": width, f"{name}[1]": height})
     if width < 0 or height < 0:
         raise ValueError(f"{name} must be (width, height), not negative, got {tuple(size)}")
     return width, height

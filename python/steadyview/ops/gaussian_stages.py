@@ -8,6 +8,7 @@ from torch import Tensor
 
 from steadyview.ops import _gaussian_ops as ops
 from steadyview.ops._arguments import check_shape, check_tensors, one_of, refuse
+from steadyview.ops._cameras import clip_near
 
 __all__ = [
     "fully_fused_projection",
@@ -108,8 +109,9 @@ def fully_fused_projection(
         means=means, quats=quats, scales=scales, viewmats=viewmats, Ks=Ks, opacities=opacities
     )
     means2d, depths, conics, compensations, radii, _ = ops.project_gaussians(
-        means, quats, scales, opacities, viewmats, Ks, width, height, eps2d, near_plane, far_plane,
-        radius_clip, calc_compensations, camera_model_index(camera_model),
+        means, quats, scales, opacities, viewmats, Ks, width, height, eps2d,
+        clip_near(near_plane, camera_model), far_plane, radius_clip, calc_compensations,
+        camera_model_index(camera_model),
     )  # fmt: skip
     factors = compensations if calc_compensations else None
     if not packed:
@@ -143,7 +145,7 @@ def isect_tiles(
     Args:
         means2d: `(..., N, 2)`, or `(nnz, 2)` when packed, pixels.
         radii: int32, as means2d; splats with a radius of 0 touch nothing.
-        depths: `(..., N)` or `(nnz,)`, above 0.
+        depths: `(..., N)` or `(nnz,)`.
         tile_size: side of a tile, pixels.
         tile_width, tile_height: tiles in a row and in a column of an image.
         sort: sort by image, tile and depth (in float32), equal ones in the splats' order.
@@ -196,8 +198,10 @@ def isect_tiles(
     tile = row * tile_width + column
     ids = images[splats] << shift | tile << MOST_DEPTH_BITS | bits[splats]
     if sort:
-        ids, order = ids.sort(stable=True)
-        splats = splats[order]
+        # Depths below 0, which an orthographic camera may see: their bits rise as they fall.
+        flipped = 0x80000000 | (bits >> 31) * 0x7FFFFFFF
+        order = (ids ^ flipped[splats]).sort(stable=True).indices
+        ids, splats = ids[order], splats[order]
     return counts.reshape(depths.shape).int(), ids, splats.int()
 
 

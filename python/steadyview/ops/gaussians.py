@@ -10,6 +10,7 @@ from torch import Tensor
 
 from steadyview.ops import _gaussian_ops as ops
 from steadyview.ops._arguments import check_tensors, one_of, refuse
+from steadyview.ops._cameras import check_whole, clip_near
 from steadyview.ops._rolling_shutter import make_bands
 from steadyview.ops.gaussian_stages import (
     camera_model_index,
@@ -88,7 +89,8 @@ def rasterization(
         viewmats: `(C, 4, 4)` camera from world, finite, with the last row 0 0 0 1.
         Ks: `(C, 3, 3)` in pixels: fx 0 cx, 0 fy cy, 0 0 1, finite, fx and fy above 0.
         width, height: of the images.
-        near_plane, far_plane: depths between which a centre is seen.
+        near_plane, far_plane: depths between which a centre is seen; by a pinhole camera never
+            behind it.
         radius_clip: Gaussians with both radii at most this, in pixels, are left out.
         eps2d: added to the variances on the image, pixels^2.
         sh_degree: 0 to 4: colours are spherical harmonics + 0.5, at least 0.
@@ -120,6 +122,7 @@ def rasterization(
         Gaussians in view that were left out as not finite, by their colours too (when drawn).
 
     Raises:
+        TypeError: a tensor or a whole number is something else.
         ValueError: an argument has the wrong shape, dtype, device or value, or is not supported.
 
     Source: Zwicker et al., EWA splatting (2002); Kerbl et al., 3-D Gaussian splatting (2023).
@@ -142,6 +145,8 @@ def rasterization(
         means=means, quats=quats, scales=scales, opacities=opacities, colors=colors,
         viewmats=viewmats, Ks=Ks, backgrounds=backgrounds, viewmats_rs=viewmats_rs,
     )  # fmt: skip
+    check_whole(width=width, height=height, tile_size=tile_size)
+    check_whole(sh_degree=0 if sh_degree is None else sh_degree)
     one_of("render_mode", render_mode, RENDER_MODES)
     one_of("rasterize_mode", rasterize_mode, RASTERIZE_MODES)
     if tile_size < 1:
@@ -157,7 +162,8 @@ def rasterization(
     antialiased = rasterize_mode == "antialiased"
     means2d, depths, conics, compensations, radii, invalid = ops.project_gaussians(
         means, quats, scales, opacities, bands.viewmats, bands.repeat(Ks), width, height, eps2d,
-        near_plane, far_plane, radius_clip, antialiased, camera_model_index(camera_model),
+        clip_near(near_plane, camera_model), far_plane, radius_clip, antialiased,
+        camera_model_index(camera_model),
     )  # fmt: skip
     images = C * bands.count
     opaque = opacities[None].expand(images, N)
@@ -174,7 +180,13 @@ def rasterization(
         if sh_degree is not None:
             values = values.clamp(min=0)
     if strict and int(invalid.sum()) > 0:
-        raise ValueError(f"{int(invalid.max())} Gaussians have a number that is not finite")
+        given = {"means": means, "quats": quats, "scales": scales, "opacities": opacities,
+                 "colors": colors}  # fmt: skip
+        wrong = [name for name, values in given.items() if not values.isfinite().all()]
+        where = ", ".join(wrong) or "their size on the image, or of a rotation of length 0"
+        raise ValueError(
+            f"{int(invalid.max())} Gaussians have a number that is not finite: {where}"
+        )
 
     camera_ids = gaussian_ids = None
     first = torch.arange(images + 1, device="cpu") * N
@@ -279,6 +291,8 @@ def _colors_of(
     except torch.linalg.LinAlgError as error:
         raise ValueError("viewmats must be invertible to look up spherical harmonics") from error
     seen = in_view(radii)
+    if C == 0:
+        return colors.new_zeros((0, 3))
     results = [
         ops.evaluate_harmonics(
             means - centres[c], colors if colors.dim() == 3 else colors[c], seen[c], sh_degree

@@ -55,7 +55,8 @@ def project_depth(
     and gradients are those of moves to the right and down.
 
     "gaussians": each pixel becomes an opaque round Gaussian of `sigma` pixels of the source, drawn
-    by `rasterization` and divided by what it covers (CPU only). Differentiable as that is. Cameras
+    by `rasterization` and divided by what it covers (CPU only). A colour that is not finite is a
+    hole then; "splat" shows it. Differentiable as that is. Cameras
     without skew and with positive focal lengths only.
 
     Convention: cameras are OpenCV's (x right, y down, z forward), pixel centres lie at +0.5, depth
@@ -108,6 +109,8 @@ def project_depth(
         raise ValueError(f"renderer must be one of {', '.join(RENDERERS)}, got {renderer!r}")
     if not tolerance >= 0:
         raise ValueError(f"tolerance must not be negative, got {tolerance}")
+    if not 0 <= disoccluded_below <= 1:
+        raise ValueError(f"disoccluded_below must be 0 to 1, got {disoccluded_below}")
     if not sigma > 0:
         raise ValueError(f"sigma must be positive, got {sigma}")
     z = depth_maps(depth, image).to(image.dtype)

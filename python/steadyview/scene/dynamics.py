@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from steadyview.ops._arguments import check_tensors
 from steadyview.ops._cameras import check_cameras
 
 __all__ = ["flow_occlusion", "largest_valid_rectangle", "residual_motion", "rigid_flow"]
@@ -26,11 +27,16 @@ def rigid_flow(
         or the point is behind the target camera.
 
     Raises:
+        TypeError: what must be a tensor is something else.
         ValueError: an argument has the wrong shape; a camera is singular, transposed or not finite.
 
     Source: VS3R's geometric mask and GaVS' camera flow; VS3R's code puts centres at whole numbers
     and takes the source's K for the target.
     """
+    check_tensors(
+        depth=depth, viewmats=viewmats, Ks=Ks, target_viewmats=target_viewmats,
+        target_Ks=target_Ks,
+    )  # fmt: skip
     if depth.dim() != 3 or not depth.is_floating_point():
         got = f"{depth.dtype}, shape {tuple(depth.shape)}"
         raise ValueError(f"depth must be (N, H, W) and floating point, got {got}")
@@ -85,10 +91,12 @@ def flow_occlusion(
         `(N, H, W)` bool.
 
     Raises:
+        TypeError: what must be a tensor is something else.
         ValueError: an argument has the wrong shape or value.
 
     Source: GaVS (0.01 and 1 pixel).
     """
+    check_tensors(forward=forward, backward=backward)
     if forward.dim() != 4 or forward.shape[1] != 2 or not forward.is_floating_point():
         got = f"{forward.dtype}, shape {tuple(forward.shape)}"
         raise ValueError(f"forward must be (N, 2, H, W) and floating point, got {got}")
@@ -135,10 +143,12 @@ def residual_motion(
         `(N, H, W)` bool. Its mean is a check: most of a frame should be still.
 
     Raises:
+        TypeError: what must be a tensor is something else.
         ValueError: an argument has the wrong shape or value.
 
     Source: VS3R's combined mask (0.5 pixel).
     """
+    check_tensors(flow=flow, rigid=rigid, semantic=semantic)
     if flow.dim() != 4 or flow.shape[1] != 2:
         raise ValueError(f"flow must be (N, 2, H, W), got shape {tuple(flow.shape)}")
     if rigid.shape != flow.shape:
@@ -168,8 +178,10 @@ def largest_valid_rectangle(
         uppermost, then the leftmost. (0, 0, 0, 0) without a valid pixel.
 
     Raises:
+        TypeError: what must be a tensor is something else.
         ValueError: valid has the wrong shape or dtype, or the aspect is not positive.
     """
+    check_tensors(valid=valid)
     if valid.dim() not in (2, 3) or valid.dtype != torch.bool:
         got = f"{valid.dtype}, shape {tuple(valid.shape)}"
         raise ValueError(f"valid must be bool, (H, W) or (N, H, W), got {got}")

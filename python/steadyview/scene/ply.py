@@ -162,4 +162,8 @@ def _text_rows(file: BinaryIO, element: _Element, kind: np.dtype) -> np.ndarray:
     try:
         return np.loadtxt(lines, kind, comments=None, ndmin=1, encoding="ascii")
     except ValueError as error:
+        for row, line in enumerate(lines):
+            if (found := len(line.split())) != len(element.fields):
+                wanted = f"{len(element.fields)} values, {found} are there"
+                raise _Broken(f"truncated? Row {row} of {element.name!r} takes {wanted}") from None
         raise _Broken(f"a row of {element.name!r} cannot be read: {error}") from None
