@@ -122,13 +122,15 @@ void multiply(const double* a, const double* b, double* product) {
   }
 }
 
-// Rotation and translation of a view matrix; false when its last row is not (0, 0, 0, 1).
+// Rotation and translation of a view matrix; false when its last row is not (0, 0, 0, 1), but for
+// the rounding of an inverse.
 bool split(const double* view, double* rotation, double* translation) {
   for (int row = 0; row < 3; ++row) {
     std::copy_n(view + 4 * row, 3, rotation + 3 * row);
     translation[row] = view[4 * row + 3];
   }
-  return view[12] == 0 && view[13] == 0 && view[14] == 0 && view[15] == 1;
+  const auto near = [](double value, double wanted) { return std::abs(value - wanted) <= 1e-5; };
+  return near(view[12], 0) && near(view[13], 0) && near(view[14], 0) && near(view[15], 1);
 }
 
 }  // namespace

@@ -247,6 +247,14 @@ def test_only_relative_cameras_matter(torch, stereo):
     assert torch.isclose(result.depth, 7 * expected.depth, rtol=1e-4).float().mean() > 0.99
 
 
+def test_last_rows_may_be_rounded(torch, stereo):
+    images, views, ks, _ = scene((40, 30))
+    expected = sweep(torch, stereo, images, views, ks, PLANES)
+    views[:, 3] += 1e-6
+    result = sweep(torch, stereo, images, views, ks, PLANES)
+    assert torch.equal(result.depth, expected.depth)
+
+
 def test_order_of_planes_and_sources(torch, stereo):
     images, views, ks, _ = scene((40, 30))
     expected = sweep(torch, stereo, images, views, ks, PLANES)

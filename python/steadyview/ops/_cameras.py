@@ -13,6 +13,7 @@ __all__ = [
     "clip_near",
     "depth_maps",
     "inverse_view",
+    "is_affine",
     "size_or",
     "target_from_source",
 ]
@@ -23,6 +24,15 @@ def inverse_view(matrix: Tensor) -> Tensor:
     linear = torch.linalg.inv(matrix[..., :3, :3])
     shift = -linear @ matrix[..., :3, 3:]
     return torch.cat((torch.cat((linear, shift), -1), matrix[..., 3:, :]), -2)
+
+
+def is_affine(viewmats: Tensor) -> Tensor:
+    """Whether the last rows are 0 0 0 1, but for the rounding of an inverse; `(...)` bool.
+
+    Nobody looks at these rows; another one is most likely a transposed matrix. The C++ rooms
+    `gaussians` and `stereo` allow as much.
+    """
+    return ((viewmats[..., 3, :] - viewmats.new_tensor([0.0, 0, 0, 1])).abs() <= 1e-5).all(-1)
 
 
 def check_cameras(**matrices: Tensor) -> None:
@@ -37,11 +47,11 @@ def check_cameras(**matrices: Tensor) -> None:
         good = matrix.isfinite().flatten(-2).all(-1)
         good &= torch.linalg.det(linear).abs() > 1e-12 * size
         if matrix.shape[-1] == 4:
-            good &= (matrix[..., 3, :] == matrix.new_tensor([0.0, 0, 0, 1])).all(-1)
+            good &= is_affine(matrix)
         bad.append(~good.all())
     for name, wrong in zip(matrices, torch.stack(bad).tolist(), strict=True):
         if wrong:
-            row = "" if name.endswith("Ks") else ", with last row 0 0 0 1"
+            row = "" if name.endswith("Ks") else ", with last row 0 0 0 1 (is it transposed?)"
             raise ValueError(f"{name} must be finite and invertible{row}")
 
 

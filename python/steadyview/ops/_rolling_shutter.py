@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from steadyview.ops._cameras import is_affine
+
 __all__ = ["Bands", "make_bands"]
 
 SHUTTERS = ("GLOBAL", "ROLLING_TOP_TO_BOTTOM", "ROLLING_BOTTOM_TO_TOP")
@@ -69,8 +71,7 @@ def make_bands(
     if not torch.compiler.is_compiling():
         if not viewmats_rs.isfinite().all():
             raise ValueError("viewmats_rs must be finite")
-        last = viewmats_rs.new_tensor([0.0, 0, 0, 1])  # but for the rounding of an inverse
-        if ((viewmats_rs[:, 3] - last).abs() > 1e-5).any():
+        if not is_affine(viewmats_rs).all():
             raise ValueError("viewmats_rs must have the last row 0 0 0 1 (is it transposed?)")
     rows = math.ceil(height / row_bands)
     count = math.ceil(height / rows)
