@@ -14,6 +14,7 @@ namespace steadyview::gaussians {
 namespace {
 
 constexpr double kLn2 = 0.6931471805599453;
+constexpr int64_t kAhead = 128;  // records and splats that are fetched before their turn
 constexpr int64_t kJobs = 4;  // tiles that a thread draws in a row: they fetch each other's splats
 
 // Splats from `base` on in the tiles of the images from `image` on.
@@ -111,22 +112,25 @@ void take_gradient(const TileGradientJob<T>& job, int channels, bool with_abs) {
 }
 
 // Adds up a splat's records in their order, and turns the sums into gradients.
-template <typename T>
+template <int channels, bool with_abs, typename T>
 void collect(const RasterGradient<T>& g, const Scene<T>& scene, const T* records, int64_t first,
-             int64_t last, int64_t group, int channels) {
+             int64_t last, int64_t group) {
+  constexpr int size = record_size(channels, with_abs);
   const Raster<T>& r = g.forward;
-  const bool with_abs = g.abs_means2d != nullptr;
-  const int size = record_size(channels, with_abs);
+  const int64_t* slots = scene.tiles.first_slots.get();
+  const int64_t end = slots[last];
   for (int64_t i = first; i < last; ++i) {
-    T sum[record_size(kGroup, true)] = {};
-    const int64_t end = scene.tiles.first_slots[static_cast<size_t>(i + 1)];
-    for (int64_t slot = scene.tiles.first_slots[static_cast<size_t>(i)]; slot < end; ++slot) {
+    // For memory in small pages the processor does not look ahead far enough.
+    __builtin_prefetch(records + std::min(slots[i] + kAhead, end) * size);
+    __builtin_prefetch(r.conics + 3 * (scene.base + std::min(i + kAhead, last)));
+    T sum[size] = {};
+    for (int64_t slot = slots[i]; slot < slots[i + 1]; ++slot) {
       for (int k = 0; k < size; ++k) sum[k] += records[slot * size + k];
     }
     const int64_t at = scene.base + i;
+    const bool seen = slots[i + 1] > slots[i];
     T values[6];
     gradients_of(sum, r.conics + 3 * at, r.opacities[at], values);
-    const bool seen = end > scene.tiles.first_slots[static_cast<size_t>(i)];
     const auto put = [&](T* out, T value) {
       *out = (group == 0 ? T(0) : *out) + (seen ? value : T(0));
     };
@@ -134,11 +138,21 @@ void collect(const RasterGradient<T>& g, const Scene<T>& scene, const T* records
     for (int k = 0; k < 3; ++k) put(g.grad_conics + 3 * at + k, values[2 + k]);
     put(g.grad_opacities + at, values[5]);
     for (int c = 0; c < channels; ++c) g.grad_colors[at * r.channels + group + c] = sum[6 + c];
-    if (!with_abs) continue;
-    for (int k = 0; k < 2; ++k) {
-      put(g.abs_means2d + 2 * at + k, sum[6 + channels + k] * T(kLn2));
+    if constexpr (with_abs) {
+      for (int k = 0; k < 2; ++k) put(g.abs_means2d + 2 * at + k, sum[6 + channels + k] * T(kLn2));
     }
   }
+}
+
+template <typename T>
+void collect(const RasterGradient<T>& g, const Scene<T>& scene, const T* records, int64_t first,
+             int64_t last, int64_t group, int channels) {
+  using Collect =
+      void (*)(const RasterGradient<T>&, const Scene<T>&, const T*, int64_t, int64_t, int64_t);
+  constexpr Collect all[][kGroup] = {
+      {collect<1, false, T>, collect<2, false, T>, collect<3, false, T>, collect<4, false, T>},
+      {collect<1, true, T>, collect<2, true, T>, collect<3, true, T>, collect<4, true, T>}};
+  all[g.abs_means2d ? 1 : 0][channels - 1](g, scene, records, first, last, group);
 }
 
 }  // namespace
