@@ -35,8 +35,12 @@ class PlaneSweep(NamedTuple):
 def inverse_depth_planes(near: float, far: float, count: int = 64) -> Tensor:
     """Depths from near to far, evenly spaced in inverse depth: even steps in the pictures.
 
+    Planes best lie half a pixel to one pixel apart in the pictures: points move by about
+    focal length x distance of the cameras x (1 / near - 1 / far) pixels from the first to the last.
+
     Args:
-        near, far: in scene units, 0 < near < far.
+        near, far: in scene units, 0 < near < far: what the scene holds, as the points of the
+            reconstruction that the cameras are from. Depths beyond are found nowhere.
         count: how many, at least 2.
 
     Returns:
@@ -87,14 +91,15 @@ def plane_sweep(
         viewmats: `(1 + S, 4, 4)` or `(N, 1 + S, 4, 4)` world to camera, the reference's first.
         Ks: `(1 + S, 3, 3)` or `(N, 1 + S, 3, 3)` in pixels.
         depths: `(D,)` or `(N, D)` in scene units, rising or falling; see `inverse_depth_planes`.
-        cost: "census" (bits that differ between the windows; stands changes of exposure) or "zncc"
-            (zero-mean normalised cross-correlation).
+        cost: "census" (bits that differ between the windows; stands changes of exposure, and finds
+            more in dark pictures) or "zncc" (zero-mean normalised cross-correlation; a fifth
+            slower; calls less valid that is wrong where there is only noise).
         keep: sources whose matches count, 1 to 16; by default half of them, rounded up.
         paths: directions of the scan lines, 8 or 4; 0 takes each pixel's own cheapest plane.
         step_penalty, jump_penalty: of a change between neighbours by one plane and by more, where
             the worst match costs 72; at most 180, and the jump costs at least the step. A jump
             costs less at edges of the picture.
-        least_confidence: valid pixels have more.
+        least_confidence: valid pixels have more. Between 0.3 and 0.5, about half are right.
         memory_mib: the volumes of costs take about this much, but at least what 128 rows need;
             larger pictures go in strips of rows. Scan lines start 32 rows beyond a strip, so that
             results depend on it a little.
@@ -158,7 +163,9 @@ def sweep_video(
 ) -> PlaneSweep:
     """Depth of every frame of a clip from its neighbours in time.
 
-    At the ends of the clip the neighbours beyond are left out.
+    At the ends of the clip the neighbours beyond are left out. Cameras come from elsewhere: a
+    phone's AR session, or COLMAP (undistort its pictures first). The camera has to travel: choose
+    offsets over which points move by 10 pixels and more.
 
     Args:
         frames: `(T, C, H, W)`, uint8, or floating in [0, 1].
