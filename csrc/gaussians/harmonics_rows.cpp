@@ -39,6 +39,22 @@ STEADYVIEW_HOST_DEVICE void prefetch_block(const Harmonics<T>& h, int64_t first)
   for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + i);
 }
 
+// Adds the products of a Gaussian's coefficients with column l of the basis. All but the last ones
+// are read as four numbers, of which the fourth is not used.
+template <int terms, typename T>
+STEADYVIEW_HOST_DEVICE void add_terms(const T (&basis)[terms][kBlock], int64_t l, const T* c,
+                                      T (&sum)[3]) {
+  using Quad __attribute__((vector_size(4 * sizeof(T)))) = T;
+  Quad quad{};
+#pragma GCC unroll 25
+  for (int k = 0; k + 1 < terms; ++k) {
+    Quad row;
+    __builtin_memcpy(&row, c + 3 * k, sizeof row);
+    quad += basis[k][l] * row;
+  }
+  for (int j = 0; j < 3; ++j) sum[j] = quad[j] + basis[terms - 1][l] * c[3 * (terms - 1) + j];
+}
+
 template <int degree, typename T>
 void forward(const Harmonics<T>& h, int64_t first, int64_t last) {
   constexpr int terms = (degree + 1) * (degree + 1);
@@ -60,11 +76,7 @@ void forward(const Harmonics<T>& h, int64_t first, int64_t last) {
       const bool wanted = !h.masks || h.masks[i + l];
       const T* c = h.coefficients + (i + l) * h.terms * 3;
       T sum[3] = {0, 0, 0};
-      if (wanted) {
-        for (int k = 0; k < terms; ++k) {
-          for (int j = 0; j < 3; ++j) sum[j] += basis[k][l] * c[3 * k + j];
-        }
-      }
+      if (wanted) add_terms<terms>(basis, l, c, sum);
       for (int j = 0; j < 3; ++j) {
         const T shade = sum[j] + T(0.5);
         h.colors[3 * (i + l) + j] = !h.shaded ? sum[j] : shade < 0 ? T(0) : shade;
