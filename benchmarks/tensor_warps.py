@@ -15,7 +15,7 @@ nothing here: not done. Streaming stores of results gained nothing.
 Bilinear gradients: grid_sample works on one image with one thread, so that the ratio at two threads
 is that of one (2.8) times what the second gives: a busy machine costs it all. Of our one thread at
 720p, 2.6 ms are the forward, 3.5 the gradient by image and 1.9 that by flow, where a picture that
-fits the cache takes 1.4, 3.1 and 1.5 for as many pixels; the rest of 10.6 is autograd and memory.
+fits the cache takes 1.4, 3.1 and 1.6 for as many pixels; the rest of 10.6 is autograd and memory.
 The fastest rounds of the whole benchmark have no page faults either.
 """
 
