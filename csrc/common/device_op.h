@@ -11,6 +11,7 @@
 #include <string>
 
 #include "common/check.h"
+#include "common/huge_pages.h"
 #include "common/parallel.h"
 
 // A call of a CUDA twin, which returns an error or null; that it is not there, where it is not.
@@ -36,6 +37,16 @@ inline constexpr bool kCudaOnHost = false;
 // Whether the CPU's kernels get a tensor of this device.
 inline bool for_cpu_kernels(const at::Tensor& tensor) {
   return tensor.device().is_cpu() && !kCudaOnHost;
+}
+
+// A result that was just allocated, on huge pages where it is large and the CPU's, as numpy's
+// arrays are: malloc returns such memory to the system between calls, and every call would fault it
+// in.
+inline at::Tensor on_huge_pages(at::Tensor fresh) {
+  if (fresh.device().is_cpu() && fresh.nbytes() >= 2 * kHugePage) {
+    ask_for_huge_pages(fresh.mutable_data_ptr(), fresh.nbytes());
+  }
+  return fresh;
 }
 
 inline void report(const char* op, const char* error) {

@@ -164,8 +164,10 @@ std::tuple<at::Tensor, at::Tensor, std::shared_ptr<RasterState>> rasterize_gauss
       {contiguous(tile_offsets), contiguous(tile_ids), contiguous(tile_masks), tile_size}, width,
       height);
   splats.check(op);
-  at::Tensor image = at::empty({splats.images(), height, width, colors.size(1)}, means2d.options());
-  at::Tensor alphas = at::empty({splats.images(), height, width, 1}, means2d.options());
+  at::Tensor image =
+      on_huge_pages(at::empty({splats.images(), height, width, colors.size(1)}, means2d.options()));
+  at::Tensor alphas =
+      on_huge_pages(at::empty({splats.images(), height, width, 1}, means2d.options()));
   const auto make = [&]<typename T>() {
     gaussians::Raster<T> raster = splats.params<T>();
     raster.image = image.mutable_data_ptr<T>();

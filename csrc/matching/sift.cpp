@@ -1,9 +1,5 @@
 #include "matching/sift.h"
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -13,6 +9,7 @@
 #include <new>
 #include <tuple>
 
+#include "common/huge_pages.h"
 #include "common/isa.h"
 #include "matching/sift_pyramid.h"
 
@@ -143,16 +140,13 @@ void describe(const Octave& octave, std::vector<Feature>& features) {
 }  // namespace
 
 float* SiftWorkspace::reserve(size_t count) {
-  constexpr size_t huge = size_t{1} << 21;
-  if (count > PTRDIFF_MAX / sizeof(float) - huge) throw std::bad_alloc();
+  if (count > PTRDIFF_MAX / sizeof(float) - kHugePage) throw std::bad_alloc();
   const size_t bytes = count * sizeof(float);
-  const size_t align = bytes >= huge ? huge : kAlign;
+  const size_t align = bytes >= kHugePage ? kHugePage : kAlign;
   const size_t rounded = (bytes + align - 1) / align * align;
   void* memory = std::aligned_alloc(align, rounded);
   if (!memory) throw std::bad_alloc();
-#if defined(__linux__)
-  if (align == huge) madvise(memory, rounded, MADV_HUGEPAGE);
-#endif
+  if (align == kHugePage) ask_for_huge_pages(memory, rounded);
   std::memset(memory, 0, rounded);
   return static_cast<float*>(memory);
 }

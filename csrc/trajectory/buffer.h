@@ -12,6 +12,8 @@
 #include <cstring>
 #include <new>
 
+#include "common/huge_pages.h"
+
 namespace steadyview {
 namespace STEADYVIEW_ISA {
 
@@ -22,13 +24,13 @@ class Buffer {
     bytes_ = static_cast<size_t>(std::max<int64_t>(count, 1)) * 8;
 #if defined(__linux__)
     // Huge pages, else page faults cost as much as all; the kernel's are zero already.
-    if (bytes_ >= huge) {
-      mapped_ = bytes_ + 2 * huge;
+    if (bytes_ >= kHugePage) {
+      mapped_ = bytes_ + 2 * kHugePage;
       base_ = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
       if (base_ == MAP_FAILED) throw std::bad_alloc();
       const auto address = reinterpret_cast<uintptr_t>(base_);
-      data_ = reinterpret_cast<double*>((address + huge - 1) / huge * huge);
-      madvise(data_, bytes_ + huge - 1, MADV_HUGEPAGE);
+      data_ = reinterpret_cast<double*>((address + kHugePage - 1) / kHugePage * kHugePage);
+      ask_for_huge_pages(data_, bytes_ + kHugePage - 1);
       return;
     }
 #endif
@@ -53,7 +55,6 @@ class Buffer {
   double& operator[](int64_t index) { return data_[index]; }
 
  private:
-  static constexpr size_t huge = size_t{1} << 21;
   void* base_ = nullptr;
   double* data_ = nullptr;
   size_t bytes_ = 0, mapped_ = 0;

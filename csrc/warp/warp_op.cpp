@@ -162,7 +162,8 @@ at::Tensor backward_warp(const at::Tensor& image, const OptionalTensor& points,
   check_options(filter, border);
   check_motion(image, points, source_from_output, displacement, height, width);
   const Inputs inputs(image, points, source_from_output, displacement);
-  at::Tensor output = at::empty({image.size(0), image.size(1), height, width}, image.options());
+  at::Tensor output =
+      on_huge_pages(at::empty({image.size(0), image.size(1), height, width}, image.options()));
   by_type(image, [&]<typename T, typename S>() {
     auto params = inputs.params<T, S>(is_flow, height, width, filter, border, fill);
     params.output = static_cast<S*>(output.mutable_data_ptr());
@@ -189,10 +190,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward_warp_backward(
   const bool by_terms = by_motion && source_from_output;
   const bool whole = for_cpu_kernels(image);  // the CPU kernel writes all of it
   at::Tensor grad_image = !by_image ? at::empty({0}, wide)
-                          : whole   ? at::empty(image.sizes(), wide)
+                          : whole   ? on_huge_pages(at::empty(image.sizes(), wide))
                                     : at::zeros(image.sizes(), wide);
-  at::Tensor grad_points =
-      by_motion ? at::empty({image.size(0), 2, height, width}, wide) : at::empty({0}, wide);
+  at::Tensor grad_points = by_motion
+                               ? on_huge_pages(at::empty({image.size(0), 2, height, width}, wide))
+                               : at::empty({0}, wide);
   at::Tensor grad_terms = by_terms ? at::zeros({image.size(0), terms}, wide.dtype(at::kDouble))
                                    : at::empty({0}, wide.dtype(at::kDouble));
   by_type(image, [&]<typename T, typename S>() {
