@@ -276,7 +276,8 @@ std::tuple<at::Tensor, at::Tensor> evaluate_harmonics_backward(
   h.check(op);
   Arguments{op, coefficients}("grad_colors", grad_colors, {coefficients.size(0), 3});
   const at::Tensor grad = grad_colors.contiguous();
-  at::Tensor by_coefficients = at::empty(coefficients.sizes(), coefficients.options());
+  at::Tensor by_coefficients =
+      on_huge_pages(at::empty(coefficients.sizes(), coefficients.options()));
   at::Tensor by_dirs = at::empty({by_directions ? directions.size(0) : 0, 3}, directions.options());
   dispatch(
       op, coefficients,

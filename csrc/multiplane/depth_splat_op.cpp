@@ -49,8 +49,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> depth_splat(const at:
   multiplane::check_pixels(kOp, "output_size", height, width);
   const at::Tensor source = image.contiguous(), to = places.contiguous();
   const int64_t views = places.size(1);
-  at::Tensor output =
-      at::empty({image.size(0), views, image.size(1), height, width}, image.options());
+  at::Tensor output = on_huge_pages(
+      at::empty({image.size(0), views, image.size(1), height, width}, image.options()));
   at::Tensor depth = at::empty({image.size(0), views, height, width}, image.options());
   at::Tensor weight = at::empty_like(depth), limit = at::empty_like(depth);
   multiplane::for_type(image, [&]<typename T>() {

@@ -58,7 +58,7 @@ MultiplaneViews multiplane_project(const at::Tensor& image, const at::Tensor& de
   const int64_t batch = image.size(0), views = transform.size(1), channels = image.size(1);
   const auto options = image.options();
   const std::initializer_list<int64_t> map{batch, views, height, width};
-  at::Tensor output = at::empty({batch, views, channels, height, width}, options);
+  at::Tensor output = on_huge_pages(at::empty({batch, views, channels, height, width}, options));
   at::Tensor output_depth = at::empty(map, options.dtype(at::kFloat));
   at::Tensor landed = at::empty(map, options.dtype(at::kInt)), index = at::empty_like(landed);
   at::Tensor kept = at::empty(map, options.dtype(at::kByte)), owner = at::empty_like(kept);

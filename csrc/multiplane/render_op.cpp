@@ -43,8 +43,8 @@ at::Tensor multiplane_render(const at::Tensor& planes, const at::Tensor& source_
   check_render(planes, source_from_output);
   multiplane::check_pixels(kOp, "output_size", height, width);
   const at::Tensor source = planes.contiguous(), matrix = source_from_output.contiguous();
-  at::Tensor output =
-      at::empty({planes.size(0), matrix.size(1), planes.size(2), height, width}, planes.options());
+  at::Tensor output = on_huge_pages(
+      at::empty({planes.size(0), matrix.size(1), planes.size(2), height, width}, planes.options()));
   multiplane::for_type(planes, [&]<typename T>() {
     MultiplaneRender<T> params = make_params<T>(source, matrix, height, width);
     params.output = output.mutable_data_ptr<T>();

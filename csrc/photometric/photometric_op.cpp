@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 
 #include "common/check.h"
+#include "common/device_op.h"
 #include "common/parallel.h"
 #include "photometric/photometric.h"
 
@@ -28,7 +29,7 @@ std::tuple<double, at::Tensor> photometric_loss(const at::Tensor& image, const a
   }
   const at::Tensor x = image.contiguous(), y = target.contiguous();
   const at::Tensor weights = mask ? mask->contiguous() : at::Tensor();
-  at::Tensor gradient = at::empty(image.sizes(), image.options());
+  at::Tensor gradient = on_huge_pages(at::empty(image.sizes(), image.options()));
   const photometric::LossParams params{.image = x.const_data_ptr<float>(),
                                        .target = y.const_data_ptr<float>(),
                                        .mask = mask ? weights.const_data_ptr<float>() : nullptr,

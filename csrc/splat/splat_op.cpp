@@ -90,7 +90,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> forward_splat(const at::Tensor& i
   const bool nearest = static_cast<SplatMode>(mode) == SplatMode::nearest_z;
   const bool zero = !for_cpu_kernels(image);
   const auto make = [&](at::IntArrayRef size) {
-    return zero ? at::zeros(size, image.options()) : at::empty(size, image.options());
+    const at::Tensor fresh = on_huge_pages(at::empty(size, image.options()));
+    return zero ? fresh.zero_() : fresh;
   };
   at::Tensor output = make(image.sizes()), weight = make({batch, 1, height, width});
   at::Tensor index =
@@ -137,12 +138,14 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> forward_splat_backward(
   const at::Tensor result = output.contiguous(), weights = weight.contiguous();
   const at::Tensor indices = index.contiguous();
   const auto make = [&](at::IntArrayRef size) {
-    return nearest ? at::zeros(size, image.options()) : at::empty(size, image.options());
+    const at::Tensor fresh = on_huge_pages(at::empty(size, image.options()));
+    return nearest ? fresh.zero_() : fresh;
   };
-  at::Tensor grad_image = at::empty(image.sizes(), image.options()), grad_flow = make(flow.sizes());
+  at::Tensor grad_image = on_huge_pages(at::empty(image.sizes(), image.options()));
+  at::Tensor grad_flow = make(flow.sizes());
   at::Tensor grad_metric = metric ? make(metric->sizes()) : at::empty({0}, image.options());
-  const at::Tensor scaled =
-      at::empty({nearest ? 0 : batch, image.size(1) + 1, height, width}, image.options());
+  const at::Tensor scaled = on_huge_pages(
+      at::empty({nearest ? 0 : batch, image.size(1) + 1, height, width}, image.options()));
   const auto compute = [&]<typename T>() {
     const ForwardSplatGradient<T> params{
         .forward = inputs.params<T>(result, weights, indices, mode),
