@@ -19,13 +19,13 @@ of larger ones (2 and 4 times as wide, half and a quarter as many and as opaque,
 done early), and by a frame with next to nothing in it: images have to be written. `net` is the
 share without the time of that frame.
 
-Why not 35 %: of 6.3 ms of one thread, that is 24 % by the peers' count, 0.85 make the splats, 1.5
-sort and deal them out to tiles, and 3.9 draw: of these 0.6 set tiles up and write them (in the
-first cache), 2.2 blend, and 1 waits for memory, as the image has 18 MB and the splats 6. A block of
-16 pixels takes 13 cycles, what its arithmetic allows (4.4e9 blends a second); a splat in a tile has
-3.2 of them and takes 20 more, for how many blocks come next is foreseen badly. If blends cost
-nothing, it were 31 %. What was tried besides stands in the log of csrc/gaussians/raster_rows.cpp
-and raster_cpu.cpp.
+Why not 35 %: of 6.3 ms of one thread (the kernel alone, a fast hour), that is 24 % by the peers'
+count, 0.85 make the splats, 1.5 sort and deal them out to tiles, and 3.9 draw: of these 0.6 set
+tiles up and write them (in the first cache), 2.2 blend, and 1 waits for memory, as the image has 18
+MB and the splats 6. A block of 16 pixels takes 13 cycles, what its arithmetic allows (4.4e9 blends
+a second); a splat in a tile has 3.2 of them and takes 20 more, for how many blocks come next is
+foreseen badly. If blends cost nothing, it were 31 %. What was tried besides stands in the log of
+csrc/gaussians/raster_rows.cpp and raster_cpu.cpp.
 
 gsplat (`pip install --no-deps gsplat jaxtyping wadler-lindig`) is asked for its projection and
 harmonics in tensor operations only: its rasteriser in them needs a CUDA extension.
