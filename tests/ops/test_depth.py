@@ -222,3 +222,10 @@ def test_bad_arguments_name_themselves(torch, depth):
     for name, value in bad.items():
         with pytest.raises(ValueError, match=f"{name}.* must be|and {name}"):
             depth.smooth_depth(**{**good, name: value})
+    for name in good:
+        with pytest.raises(TypeError, match=rf"{name} must be a torch\.Tensor, got ndarray"):
+            depth.smooth_depth(**{**good, name: good[name].numpy()})
+    with pytest.raises(TypeError, match="radius must be a whole number"):
+        depth.smooth_depth(**good, radius=1.5)
+    with pytest.raises(TypeError, match="guide must be a torch"):
+        depth.guided_filter(good["disparity"].numpy(), good["disparity"], 1, 0.1)

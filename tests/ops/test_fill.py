@@ -220,3 +220,11 @@ def test_bad_arguments_name_themselves(torch, fill_holes):
         fill_holes(image, holes, depth=image)
     with pytest.raises(ValueError, match="gap must be at least 0, got -1"):
         fill_holes(image, holes, gap=-1)
+    with pytest.raises(TypeError, match=r"gap must be a whole number, got 1\.5"):
+        fill_holes(image, holes, gap=1.5)
+    for name, arguments in {
+        "image": (image.numpy(), holes),
+        "holes": (image, holes.numpy()),
+    }.items():
+        with pytest.raises(TypeError, match=rf"{name} must be a torch\.Tensor, got ndarray"):
+            fill_holes(*arguments)

@@ -382,6 +382,8 @@ def test_bad_arguments_name_themselves(torch, ops):
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=match):
             project(*arguments, **options)
+    with pytest.raises(TypeError, match="planes must be a whole number"):
+        project(image, depth, eye, K, cameras, planes=2.5)
 
 
 def test_images_beyond_32_bit_indices_are_refused(torch, ops):

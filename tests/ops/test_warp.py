@@ -291,6 +291,9 @@ def test_bad_motions_name_themselves(torch, backward_warp):
         backward_warp(image, flow=flow, displacement=displacement)
     with pytest.raises(ValueError, match="output_size must not be given with grid"):
         backward_warp(image, grid=flow, output_size=(3, 4))
+    for size in (5, (1, 2, 3)):
+        with pytest.raises(ValueError, match=r"output_size must be \(width, height\)"):
+            backward_warp(image, torch.eye(3).expand(len(image), 3, 3), output_size=size)
     with pytest.raises(ValueError, match=r"flow must be \(2, 2, height, width\), got shape \(1,"):
         backward_warp(image, flow=flow[:1])
     with pytest.raises(ValueError, match="flow must be on cpu as image is, got meta"):

@@ -1,11 +1,14 @@
 """Checks of arguments that say which one is wrong; internal."""
 
+import numbers
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["check_shape", "check_tensors", "one_of", "refuse", "whole"]
+__all__ = [
+    "check_shape", "check_tensors", "check_whole", "one_of", "refuse", "size_or", "whole",
+]  # fmt: skip
 
 
 def refuse(**options: Any) -> None:
@@ -38,6 +41,26 @@ def check_shape(name: str, tensor: Tensor | None, wanted: tuple[int, ...]) -> No
     if len(got) != len(wanted) or any(w not in (-1, g) for w, g in zip(wanted, got, strict=True)):
         shown = ", ".join("any" if w == -1 else str(w) for w in wanted)
         raise ValueError(f"{name} must be ({shown}), got {got}")
+
+
+def check_whole(**sizes: Any) -> None:
+    """Raises TypeError unless all are whole numbers. A compiled graph goes without."""
+    for name, value in {} if torch.compiler.is_compiling() else sizes.items():
+        if not isinstance(value, numbers.Integral | torch.SymInt | Tensor):
+            raise TypeError(f"{name} must be a whole number, got {value!r}")
+
+
+def size_or(name: str, size: tuple[int, int] | None, default: tuple[int, int]) -> tuple[int, int]:
+    if size is None:
+        return default
+    try:
+        width, height = size
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be (width, height), got {size!r}") from None
+    check_whole(**{f"{name}[0]": width, f"{name}[1]": height})
+    if width < 0 or height < 0:
+        raise ValueError(f"{name} must be (width, height), not negative, got {tuple(size)}")
+    return width, height
 
 
 def whole(values: Tensor) -> Tensor:

@@ -1,7 +1,4 @@
-"""Cameras, depths and sizes as the operators that project take them; internal."""
-
-import numbers
-from typing import Any
+"""Cameras and depths as the operators that project take them; internal."""
 
 import torch
 from torch import Tensor
@@ -9,12 +6,10 @@ from torch import Tensor
 __all__ = [
     "cameras",
     "check_cameras",
-    "check_whole",
     "clip_near",
     "depth_maps",
     "inverse_view",
     "is_affine",
-    "size_or",
     "target_from_source",
 ]
 
@@ -115,23 +110,3 @@ def depth_maps(depth: Tensor, image: Tensor) -> Tensor:
     if depth.device != image.device:
         raise ValueError(f"depth must be on {image.device} as image is, got {depth.device}")
     return depth.reshape(N, H, W)
-
-
-def check_whole(**sizes: Any) -> None:
-    """Raises TypeError unless all are whole numbers. A compiled graph goes without."""
-    for name, value in {} if torch.compiler.is_compiling() else sizes.items():
-        if not isinstance(value, numbers.Integral | torch.SymInt | Tensor):
-            raise TypeError(f"{name} must be a whole number, got {value!r}")
-
-
-def size_or(name: str, size: tuple[int, int] | None, default: tuple[int, int]) -> tuple[int, int]:
-    if size is None:
-        return default
-    try:
-        width, height = size
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be (width, height), got {size!r}") from None
-    check_whole(**{f"{name}[0]": width, f"{name}[1]": height})
-    if width < 0 or height < 0:
-        raise ValueError(f"{name} must be (width, height), not negative, got {tuple(size)}")
-    return width, height

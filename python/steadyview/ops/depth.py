@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from steadyview.ops._arguments import whole
+from steadyview.ops._arguments import check_tensors, check_whole, whole
 from steadyview.ops._library import extension, register
 
 __all__ = ["guided_filter", "smooth_depth"]
@@ -29,10 +29,13 @@ def guided_filter(guide: Tensor, source: Tensor, radius: int, epsilon: float) ->
         The source's shape and dtype.
 
     Raises:
+        TypeError: an argument is no tensor, or radius no whole number.
         ValueError: the shapes or dtypes differ, or a number is out of its range.
 
     Source: He, Sun and Tang, "Guided Image Filtering", 2010.
     """
+    check_tensors(guide=guide, source=source)
+    check_whole(radius=radius)
     if guide.shape != source.shape or guide.dtype != source.dtype or guide.dim() < 2:
         raise ValueError(
             f"guide and source must be (..., H, W) of one dtype, got {guide.dtype} "
@@ -80,11 +83,16 @@ def smooth_depth(
         (the filter's sums in float64).
 
     Raises:
-        TypeError: frames are neither uint8 nor floating.
+        TypeError: an argument is no tensor, frames are neither uint8 nor floating, or radius is no
+            whole number.
         ValueError: an argument has the wrong shape, dtype, device or value.
 
     Source: S2VG's depth stabilisation (window 3, radius 30, epsilon 1e-4).
     """
+    check_tensors(
+        disparity=disparity, frames=frames, forward_flow=forward_flow, backward_flow=backward_flow
+    )
+    check_whole(radius=radius)
     if frames.dtype != torch.uint8 and not frames.is_floating_point():
         raise TypeError(f"frames must be uint8 or floating point, got {frames.dtype}")
     values = whole(disparity)

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from steadyview.ops._arguments import whole
+from steadyview.ops._arguments import check_tensors, check_whole, whole
 from steadyview.ops._library import extension, register
 
 __all__ = ["fill_holes"]
@@ -44,6 +44,7 @@ def fill_holes(
         `(N, C, H, W)`; 0 in pictures without a known pixel.
 
     Raises:
+        TypeError: an argument is no tensor, or gap no whole number.
         ValueError: an argument has the wrong shape, dtype, device or value.
 
     Source: Gortler, Grzeszczuk, Szeliski and Cohen, "The Lumigraph", 1996 (pull-push).
@@ -53,6 +54,8 @@ def fill_holes(
         >>> fill_holes(image, image[:, 0] == 0, gap=1)
         tensor([[[[1., 2., 3., 4.]]]])
     """
+    check_tensors(image=image, holes=holes, depth=depth)
+    check_whole(gap=gap)
     values = whole(image)
     if depth is not None and depth.dtype != values.dtype:
         depth = depth.to(values.dtype)

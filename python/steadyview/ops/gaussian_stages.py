@@ -9,6 +9,7 @@ from torch import Tensor
 from steadyview.ops import _gaussian_ops as ops
 from steadyview.ops._arguments import check_shape, check_tensors, one_of, refuse
 from steadyview.ops._cameras import clip_near
+from steadyview.ops._splat_rows import in_view, rows_to_ids, take_rows
 
 __all__ = [
     "fully_fused_projection",
@@ -382,24 +383,6 @@ def _check_splats(
     check_shape("conics", conics, (*splats, 3))
     check_shape("opacities", opacities, splats)
     return leading, splats
-
-
-def in_view(radii: Tensor) -> Tensor:
-    """Which have two radii, of `(..., 2)`."""
-    positive = radii > 0
-    return positive[..., 0] & positive[..., 1]  # all(-1) takes ten times as long
-
-
-def rows_to_ids(rows: Tensor, C: int, N: int) -> tuple[Tensor, Tensor]:
-    """Cameras and Gaussians of rows of `(C * N, ...)`."""
-    if C == 1:
-        return torch.zeros_like(rows), rows
-    return rows // max(N, 1), rows % max(N, 1)
-
-
-def take_rows(splats: Tensor, rows: Tensor) -> Tensor:
-    """Of `(C, N, ...)` as `(C * N, ...)`; by [] it takes four times as long, its gradient two."""
-    return splats.flatten(0, 1).index_select(0, rows)
 
 
 def camera_model_index(name: str) -> int:

@@ -9,16 +9,14 @@ import torch
 from torch import Tensor
 
 from steadyview.ops import _gaussian_ops as ops
-from steadyview.ops._arguments import check_tensors, one_of, refuse
-from steadyview.ops._cameras import check_whole, clip_near
+from steadyview.ops._arguments import check_tensors, check_whole, one_of, refuse
+from steadyview.ops._cameras import clip_near
 from steadyview.ops._rolling_shutter import make_bands
+from steadyview.ops._splat_rows import in_view, rows_to_ids, take_rows
 from steadyview.ops.gaussian_stages import (
     camera_model_index,
-    in_view,
     isect_offset_encode,
     isect_tiles,
-    rows_to_ids,
-    take_rows,
 )
 
 __all__ = ["rasterization"]
@@ -118,8 +116,9 @@ def rasterization(
     Returns:
         Images `(C, height, width, X)`, alphas `(C, height, width, 1)`, and `meta` with gsplat's
         keys. Its tile lists (`tiles_per_gauss`, `isect_ids`, `flatten_ids`, `isect_offsets`) are
-        made when they are looked up; not in a compiled graph. `meta["invalid"]` `(C,)` counts the
-        Gaussians in view that were left out as not finite, by their colours too (when drawn).
+        made when they are looked up; not in a compiled graph. `meta["invalid"]` `(C,)` (with a
+        rolling shutter one a row band) counts the Gaussians in view that were left out as not
+        finite, by their colours too (when drawn).
 
     Raises:
         TypeError: a tensor or a whole number is something else.

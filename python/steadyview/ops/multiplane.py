@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from steadyview.ops._arguments import check_tensors
+from steadyview.ops._arguments import check_tensors, check_whole, size_or
 from steadyview.ops._cameras import (
     cameras,
     depth_maps,
     inverse_view,
-    size_or,
     target_from_source,
 )
 from steadyview.ops._library import extension, register
@@ -129,6 +128,7 @@ def multiplane_project(
     N, _, H, W = image.shape
     depth = depth_maps(depth, image).to(torch.float32)
     width, height = size_or("output_size", output_size, (W, H))
+    check_whole(planes=planes)
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     _between("keep_above", keep_above, 0, 1)

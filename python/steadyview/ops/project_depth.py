@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from steadyview.ops._arguments import check_tensors
-from steadyview.ops._cameras import depth_maps, inverse_view, size_or, target_from_source
+from steadyview.ops._arguments import check_tensors, size_or
+from steadyview.ops._cameras import depth_maps, inverse_view, target_from_source
 from steadyview.ops._library import extension, register
 from steadyview.ops.gaussians import rasterization
 

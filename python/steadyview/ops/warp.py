@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steadyview.ops._arguments import check_tensors
+from steadyview.ops._arguments import check_tensors, size_or
 from steadyview.ops._library import extension, register
 
 __all__ = ["BORDERS", "INTERPOLATIONS", "backward_warp", "count_invalid"]
@@ -110,7 +110,7 @@ def backward_warp(
         field = field.to(torch.float64 if image.dtype == torch.float64 else torch.float32)
         height, width = field.shape[2:]
     else:
-        width, height = output_size or (image.shape[3], image.shape[2])
+        width, height = size_or("output_size", output_size, (image.shape[3], image.shape[2]))
         matrix = _normalised(source_from_output, image, width, height)
         if displacement is not None:
             _check_device("displacement", displacement, image)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from steadyview.errors import OptionError
 from steadyview.ops._library import extension
-from steadyview.ops.gaussian_stages import in_view
+from steadyview.ops._splat_rows import in_view
 
 __all__ = ["DensityControl", "DensityOptions", "rotate"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from steadyview.errors import OptionError
 from steadyview.ops._cameras import check_cameras
-from steadyview.ops.gaussian_stages import in_view
+from steadyview.ops._splat_rows import in_view
 from steadyview.ops.gaussians import rasterization
 from steadyview.scene.adam import Adam, shade
 from steadyview.scene.densify import DensityControl, DensityOptions
