@@ -24,7 +24,8 @@ class PlaneSweep(NamedTuple):
             or to a plane where these are farther apart. From how much more the other planes cost;
             0 where all cost the same. It knows nothing of wrong cameras and of what moves.
         valid: `(..., H, W)` bool: confident, and consistent with the sources. Depth elsewhere is a
-            guess from the neighbourhood.
+            guess from the neighbourhood. Where cameras are off by pixels, many valid ones are
+            wrong too, in patches that look consistent: refine such cameras first.
     """
 
     depth: Tensor
