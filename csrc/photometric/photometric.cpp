@@ -33,6 +33,7 @@ TileFunction tile_function() { return STEADYVIEW_FOR_ISA(photometric, loss_tile)
 }  // namespace
 
 double loss_and_gradient(const LossParams& p) {
+  if (p.height == 0 || p.width == 0) return 0;
   const int64_t columns = parts(p.width * p.channels, kStrip);
   const int64_t width = parts(p.width, columns);
   const int64_t wanted = parts(p.height * columns, kTiles);

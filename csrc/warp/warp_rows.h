@@ -27,7 +27,7 @@ struct ScatterBand {
   // Tile i, or after the last of a row that cannot add to the band the first of the next that can;
   // tiles that see no row at all are the first band's.
   int64_t next_tile(int64_t i, int64_t tiles, int64_t rows) const {
-    while (i % tiles == 0 && i < rows * tiles && !meets(row_reach[i / tiles])) i += tiles;
+    while (i < rows * tiles && i % tiles == 0 && !meets(row_reach[i / tiles])) i += tiles;
     return i;
   }
 

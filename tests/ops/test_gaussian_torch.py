@@ -151,3 +151,15 @@ def test_compiles_in_one_graph(torch, ops):
     torch.testing.assert_close(
         torch.autograd.grad(result, leaves), torch.autograd.grad(expected, leaves)
     )
+
+
+def test_a_compiled_graph_keeps_no_splats(torch, ops):
+    """There is no backward pass that would take them: they would stay with the image."""
+    values = {k: v.requires_grad_() for k, v in scene(torch, count=8).items()}
+
+    def draw(values):
+        return ops.rasterization(**values, width=20, height=15, packed=False)[:2]
+
+    for image in torch.compile(draw, fullgraph=True, backend="aot_eager")(values):
+        assert image.requires_grad
+        assert not vars(image)

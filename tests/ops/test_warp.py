@@ -172,6 +172,19 @@ def test_compiles_in_one_graph(torch, backward_warp):
     torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("size", [(0, 4), (5, 0)])
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_gradients_of_no_output(torch, backward_warp, size, kind):
+    image = torch.ones((1, 2, 6, 7), dtype=getattr(torch, kind), requires_grad=True)
+    matrix = torch.eye(3, dtype=torch.float64)[None].requires_grad_()
+    flow = torch.zeros((1, 2, *size[::-1]), dtype=image.dtype, requires_grad=True)
+    warped = backward_warp(image, matrix, output_size=size), backward_warp(image, flow=flow)
+    for result, motion in zip(warped, (matrix, flow), strict=True):
+        assert result.shape == (1, 2, *size[::-1])
+        for gradient in torch.autograd.grad(result.sum(), (image, motion)):
+            assert not gradient.any()
+
+
 def test_what_is_no_tensor_of_real_numbers_is_named(torch, backward_warp):
     image, _, _ = inputs(torch)
     flow = torch.zeros(2, 2, 9, 11)

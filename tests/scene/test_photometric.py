@@ -77,6 +77,15 @@ def test_masked_pixels_do_not_count(photometric, torch) -> None:
     assert float(nothing.detach()) == 0
 
 
+@pytest.mark.parametrize("shape", [(4, 0, 3), (0, 4, 3)])
+def test_an_image_without_pixels_costs_nothing(photometric, torch, shape) -> None:
+    image = torch.zeros(shape, requires_grad=True)
+    value = photometric.photometric_loss(image, torch.zeros(shape))
+    value.backward()
+    assert float(value.detach()) == 0
+    assert image.grad.shape == shape
+
+
 def test_psnr(photometric, torch) -> None:
     target = torch.full((4, 4, 3), 0.5)
     assert photometric.psnr(target + 0.1, target) == pytest.approx(20, abs=1e-4)

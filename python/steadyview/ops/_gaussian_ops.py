@@ -260,6 +260,8 @@ def draw(means2d: Tensor, absgrad: bool, *rest: Any) -> tuple[Tensor, Tensor]:
 
 
 def _wants_gradients(means2d: Tensor, rest: tuple[Any, ...]) -> bool:
+    if torch.compiler.is_compiling():  # a graph takes no state along: it would stay with the image
+        return False
     tensors = (means2d, *(x for x in rest if isinstance(x, Tensor)))
     return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
