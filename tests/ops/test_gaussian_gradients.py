@@ -156,3 +156,22 @@ def test_gradients_are_the_same_a_second_time(torch, ops):
         first = torch.autograd.grad(loss, list(values.values()), retain_graph=True)
         again = torch.autograd.grad(loss, list(values.values()))
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_gradients_of_lists_are_the_same_a_second_time(torch, ops):
+    values = scene(torch, 500, dtype=torch.float32)
+    _, _, meta = ops.rasterization(**values, width=WIDTH, height=HEIGHT, packed=False)
+    C, N = meta["depths"].shape
+    colors = values["colors"].expand(C, N, 3)
+    lists = meta["tile_size"], meta["isect_offsets"], meta["flatten_ids"]
+    for images in (1, C):  # only those of one image are kept
+        offsets, ids = lists[1][:images], lists[2]
+        ids = ids if images == C else ids[ids < N]
+        splats = [meta["means2d"], meta["conics"], colors, meta["opacities"]]
+        splats = [x[:images].detach().clone().requires_grad_() for x in splats]
+        image, alphas = ops.rasterize_to_pixels(*splats, WIDTH, HEIGHT, lists[0], offsets, ids)
+        loss = image.square().sum() + alphas.sum()
+        first = torch.autograd.grad(loss, splats, retain_graph=True)
+        again = torch.autograd.grad(loss, splats)
+        assert all(x.any() for x in first)
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
