@@ -160,10 +160,13 @@ def test_gradients_are_the_same_a_second_time(torch, ops):
 
 def test_gradients_of_lists_are_the_same_a_second_time(torch, ops):
     values = scene(torch, 500, dtype=torch.float32)
+    for name in ("viewmats", "Ks", "backgrounds"):
+        values[name] = values[name].repeat_interleave(2, 0)
     _, _, meta = ops.rasterization(**values, width=WIDTH, height=HEIGHT, packed=False)
     C, N = meta["depths"].shape
     colors = values["colors"].expand(C, N, 3)
     lists = meta["tile_size"], meta["isect_offsets"], meta["flatten_ids"]
+    assert C == 2
     for images in (1, C):  # only those of one image are kept
         offsets, ids = lists[1][:images], lists[2]
         ids = ids if images == C else ids[ids < N]
