@@ -44,7 +44,7 @@ cpp-test: $(VENV)/.install
 	    -Dpybind11_DIR="$$($(BIN)/python -m pybind11 --cmakedir)" \
 	    -DSTEADYVIEW_TESTS=ON -DSTEADYVIEW_SANITIZE=ON -DSTEADYVIEW_WERROR=ON
 	$(BIN)/cmake --build build/cpp --target kernel_tests _C
-	$(BIN)/ctest --test-dir build/cpp --output-on-failure
+	$(BIN)/ctest --test-dir build/cpp --output-on-failure -j 2
 	LD_PRELOAD="$(SANITIZERS)" ASAN_OPTIONS=detect_leaks=0 \
 	    STEADYVIEW_TEST_EXTENSION=$$(ls build/cpp/_C*.so) $(BIN)/python -m pytest -q -n 2 $(CUDA_TESTS)
 
