@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "common/sampling.h"
+#include "common/vector_bytes.h"
 
 #if defined(__AVX512F__)
 #if defined(__GNUC__) && !defined(__clang__)
@@ -17,14 +18,6 @@
 
 namespace steadyview::gaussians::STEADYVIEW_ISA {
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int kBytes = 64;
-#elif defined(__AVX2__)
-constexpr int kBytes = 32;
-#else
-constexpr int kBytes = 16;
-#endif
 
 template <typename T>
 struct Whole;
@@ -40,7 +33,7 @@ struct Whole<double> {
 // A block is kWide pixels wide and has as many rows as fit.
 constexpr int kWide = 4;
 template <typename T>
-constexpr int kLanes = kBytes / sizeof(T) < kWide ? kWide : kBytes / sizeof(T);
+constexpr int kLanes = kVectorBytes / sizeof(T) < kWide ? kWide : kVectorBytes / sizeof(T);
 template <typename T>
 constexpr int kHigh = kLanes<T> / kWide;
 

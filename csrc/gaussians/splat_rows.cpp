@@ -1,5 +1,6 @@
 // From means, conics and opacities to what the raster wants, a lane a splat. Compiled for each
 // instruction set.
+#include "common/vector_bytes.h"
 #include "gaussians/rows.h"
 #include "gaussians/shape.h"
 
@@ -159,13 +160,7 @@ STEADYVIEW_HOST_DEVICE void store_block(const Geometry<T>& g, int64_t n, Splat<T
   }
 }
 
-#if defined(__AVX512F__)
-constexpr int kLanes = 16;
-#elif defined(__AVX2__)
-constexpr int kLanes = 8;
-#else
-constexpr int kLanes = 4;
-#endif
+constexpr int kLanes = kVectorBytes / 4;
 using Numbers __attribute__((vector_size(4 * kLanes))) = float;
 using Places __attribute__((vector_size(4 * kLanes))) = int32_t;
 

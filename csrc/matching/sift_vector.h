@@ -10,16 +10,12 @@
 #include <immintrin.h>
 #endif
 
+#include "common/vector_bytes.h"
+
 namespace steadyview::matching::STEADYVIEW_ISA {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int W = 16;
-#elif defined(__AVX2__)
-constexpr int W = 8;
-#else
-constexpr int W = 4;
-#endif
+constexpr int W = kVectorBytes / 4;
 using V = float __attribute__((vector_size(4 * W)));
 using I = int32_t __attribute__((vector_size(4 * W)));
 using UnalignedV = float __attribute__((vector_size(4 * W), aligned(4), may_alias));

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "common/vector_bytes.h"
 #include "photometric/photometric.h"
 
 namespace steadyview::photometric::STEADYVIEW_ISA {
@@ -17,13 +18,7 @@ namespace {
 
 #define STEADYVIEW_INLINE inline __attribute__((always_inline))
 
-#if defined(__AVX512F__)
-constexpr int kLanes = 16;
-#elif defined(__AVX2__)
-constexpr int kLanes = 8;
-#else
-constexpr int kLanes = 4;
-#endif
+constexpr int kLanes = kVectorBytes / 4;
 using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
 
 constexpr float kC1 = 0.01f * 0.01f, kC2 = 0.03f * 0.03f;

@@ -295,14 +295,19 @@ def test_hardly_anything_falls(torch, forward_splat, dtype, width):
     assert weight[0, 0, 0, 2] > 0
 
 
+def half_moved(torch, mode, dtype):
+    """The first picture's right half moves by half a pixel, all else stays."""
+    image, _, metric = inputs(torch, dtype=getattr(torch, dtype))
+    flow = torch.zeros(2, 2, 11, 40, dtype=image.dtype)
+    flow[0, 0, :, 20:] = 0.5
+    return image, flow, metric_of(mode, metric)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_not_finite_stays_where_it_goes(torch, forward_splat, mode, dtype, value):
-    image, _, metric = inputs(torch, dtype=getattr(torch, dtype))
-    flow = torch.zeros(2, 2, 11, 40, dtype=image.dtype)
-    flow[0, 0, :, 20:] = 0.5
-    metric = metric_of(mode, metric)
+    image, flow, metric = half_moved(torch, mode, dtype)
     if mode == "linear":
         metric[0, 0, 8, 9] = 0
         image[0, :, 8, 9] = value
@@ -322,10 +327,7 @@ def test_what_is_not_finite_stays_where_it_goes(torch, forward_splat, mode, dtyp
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_gradients_beside_what_is_not_finite(torch, forward_splat, mode, dtype, value):
-    image, _, metric = inputs(torch, dtype=getattr(torch, dtype))
-    flow = torch.zeros(2, 2, 11, 40, dtype=image.dtype)
-    flow[0, 0, :, 20:] = 0.5
-    metric = metric_of(mode, metric)
+    image, flow, metric = half_moved(torch, mode, dtype)
     bad = image.clone()
     bad[0, 1, 3, 4] = bad[0, 1, 5, 25] = bad[1, 0, 0, 0] = value
 
